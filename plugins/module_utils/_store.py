@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""/var/lib/kubestatic: what this collection placed, and what it need not ask a kubelet twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+
+DEFAULT_PATH = "/var/lib/kubestatic"
+
+_PLACED = "placed.json"
+_RUNS = "runs.json"
+_KUBELET = "kubelet.json"
+_STOPPED = "kubelet-stopped.json"
+
+
+class Store:
+    """Small JSON files, each replaced in one rename. A missing or torn file counts as empty.
+
+    With `remember` false no answer of a kubelet is kept: for runs that must leave no trace on the node.
+    """
+
+    def __init__(self, path: str = DEFAULT_PATH, *, remember: bool = True) -> None:
+        self.path = path
+        self._remember = remember
+
+    def placed(self, directory: str) -> dict[str, str]:
+        """The files in this manifest directory that this collection wrote: file name -> namespace/name of the pod."""
+        found = self._read(_PLACED).get(directory)
+        return found if isinstance(found, dict) else {}
+
+    def remember_placed(self, directory: str, files: t.Mapping[str, str]) -> None:
+        """Note files before they are put in force: a run that is killed in between must not forget its pods."""
+        self._change_placed(directory, {**self.placed(directory), **files})
+
+    def forget_placed(self, directory: str, pod: str) -> None:
+        """Forget the file of this pod (namespace/name)."""
+        self._change_placed(directory, {name: key for name, key in self.placed(directory).items() if key != pod})
+
+    def runs(self, directory: str) -> dict[tuple[str, str], tuple[str, str]]:
+        """What this collection has seen running: (namespace, name) -> uid, and the text of the manifest it stands for."""
+        found = self._read(_RUNS).get(directory)
+        pods = found if isinstance(found, dict) else {}
+        return {
+            (key.partition("/")[0], key.partition("/")[2]): (seen[0], seen[1])
+            for key, seen in pods.items()
+            if isinstance(seen, list) and len(seen) == 2
+        }
+
+    def remember_runs(self, directory: str, runs: t.Mapping[tuple[str, str], tuple[str, str]]) -> None:
+        if runs != self.runs(directory):
+            pods = {"/".join(key): list(seen) for key, seen in runs.items()}
+            # Without this note a failure may pass unseen the next time; with an error it would hide what was done.
+            with contextlib.suppress(KubestaticError):
+                self._write(_RUNS, {**self._read(_RUNS), directory: pods})
+
+    @property
+    def kubelet(self) -> dict[str, t.Any]:
+        """The kubelet that was seen last: ``pid``, ``process`` (its identity) and ``version``; empty for none."""
+        found = self._read(_KUBELET)
+        known = isinstance(found.get("pid"), int) and found.get("process") and isinstance(found.get("version"), str)
+        return found if known else {}
+
+    @kubelet.setter
+    def kubelet(self, seen: t.Mapping[str, t.Any]) -> None:
+        # A node whose /var is full or read-only can still be looked at.
+        if self._remember:
+            with contextlib.suppress(KubestaticError):
+                self._write(_KUBELET, dict(seen))
+
+    @property
+    def kubelet_stopped_for(self) -> str:
+        """The manifest directory for whose sake a run of this collection has stopped the kubelet; empty where none has."""
+        note = self._read(_STOPPED)
+        # With the machine systemd has started the kubelet, or somebody did not want it to.
+        return str(note.get("directory") or "") if note.get("boot") == boot_id() else ""
+
+    @kubelet_stopped_for.setter
+    def kubelet_stopped_for(self, directory: str) -> None:
+        if directory != self.kubelet_stopped_for:
+            self._write(_STOPPED, {"directory": directory, "boot": boot_id()} if directory else {})
+
+    def _change_placed(self, directory: str, files: dict[str, str]) -> None:
+        if self.placed(directory) == files:
+            return
+        data = {**self._read(_PLACED), directory: files}
+        self._write(_PLACED, {path: names for path, names in data.items() if names})
+
+    def _read(self, filename: str) -> dict[str, t.Any]:
+        try:
+            with open(os.path.join(self.path, filename), encoding="utf-8") as file:
+                data = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def _write(self, filename: str, data: dict[str, t.Any]) -> None:
+        path = os.path.join(self.path, filename)
+        temporary = f"{path}.new"
+        try:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(data, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except OSError as exc:
+            raise KubestaticError(
+                f"{path}: cannot note what this collection places: {exc.strerror}; make room or make it writable"
+            ) from None
+
+
+def boot_id() -> str:
+    """What tells one run of the machine from the next (random(4))."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
