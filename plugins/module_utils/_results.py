@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""What a call of static_pod or static_pods tells: one result per pod, and all of them together."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import _plan, _proof
+from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
+from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
+
+_WOULD = {
+    _plan.KEEP: "",
+    _plan.GONE: "",
+    _plan.REWRITE: "would replace the text of {path}: the same pod to the kubelet, no restart",
+    _plan.PLACE: "would place {path}",
+    _plan.CHANGE: "would change {path} by {strategy} and wait for the new pod",
+    _plan.RESTART: "would restart the pod of {path}",
+    _plan.REMOVE: "would remove {path} and its pod",
+}
+
+
+@dataclasses.dataclass
+class Applied:
+    """What one call did, or would do in check mode.
+
+    ``pods``: one result per wanted pod in their order; ``pruned``: one per pod that prune removed. All have the keys
+    name, namespace, path, changed, failed, msg, pod, downtime_seconds, actions and diff.
+    ``before``: sentences of what was done before the first pod: what a killed run had left, and images.
+    """
+
+    pods: list[dict[str, t.Any]]
+    pruned: list[dict[str, t.Any]]
+    before: list[str]
+
+    @property
+    def all(self) -> list[dict[str, t.Any]]:
+        return [*self.pods, *self.pruned]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.before) or any(result["changed"] for result in self.all)
+
+    @property
+    def actions(self) -> list[str]:
+        return [*self.before, *(action for result in self.all for action in result["actions"])]
+
+    @property
+    def diff(self) -> list[dict[str, str]]:
+        """Only for --diff: results are registered and logged, and environment variables of a pod may be secret."""
+        return [result["diff"] for result in self.all if result["diff"]["before"] != result["diff"]["after"]]
+
+    @property
+    def failure(self) -> str:
+        """One sentence per failed pod; empty where all is well."""
+        return ". ".join(
+            f"pod {result['namespace']}/{result['name']}: {result['msg']}" for result in self.all if result["failed"]
+        )
+
+
+def result(outcome: Outcome, *, node: Node, snapshot: Snapshot | None, would: bool) -> dict[str, t.Any]:
+    change = outcome.change
+    namespace, name = change.wanted.key
+    path = os.path.join(node.manifest_dir, change.filename)
+    actions = list(outcome.actions)
+    if would and _WOULD[change.action]:
+        actions.insert(0, _WOULD[change.action].format(path=path, strategy=change.wanted.strategy))
+    new_text = change.new.text if change.new else "" if change.action == _plan.REMOVE else change.old_text
+    return {
+        "name": name,
+        "namespace": namespace,
+        "path": path,
+        "changed": outcome.changed,
+        "failed": bool(outcome.error),
+        "msg": outcome.error,
+        "pod": _proof.report(
+            snapshot or Snapshot((), ()),
+            namespace=namespace,
+            pod=node.full_name(name),
+            # What failed may run another manifest than the one in force.
+            manifest=None if outcome.error else change.new or change.old,
+        ),
+        "downtime_seconds": outcome.downtime,
+        "actions": actions,
+        "diff": {"before_header": path, "after_header": path, "before": change.old_text, "after": new_text},
+    }

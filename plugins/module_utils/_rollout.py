@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""The order of side effects from the old manifest to the new one, for all pods of a call side by side.
+
+Each change is a generator that yields whenever it must wait; one loop takes one snapshot of the runtime per round and
+lets every change look at it. So ten pods cost as many questions to the runtime as one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import _plan
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._known_runs import KnownRuns
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Key
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
+from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
+from ansible_collections.kubestatic.node.plugins.module_utils._steps import ChangeSteps, Outcome, Steps
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch
+
+# Between two rounds. A round itself costs two crictl calls.
+_ROUND_SECONDS = 0.1
+
+
+class Rollout:
+    """Carries out the changes of one call on one node; their new manifests lie there as dot-files already."""
+
+    def __init__(self, node: Node, directory: ManifestDir) -> None:
+        self._directory = directory
+        self._watch = Watch(node)
+        self._known = KnownRuns(node, self._watch)
+        self._change_steps = ChangeSteps(node, directory, watch=self._watch, known=self._known)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the runtime told last."""
+        return self._watch.snapshot
+
+    def run(self, changes: t.Sequence[Change]) -> list[Outcome]:
+        """Do all changes and say what became of each; a failed one does not stop those that do not depend on it."""
+        outcomes = [Outcome(change) for change in changes]
+        by_key = {outcome.change.wanted.key: outcome for outcome in outcomes}
+        running = [(outcome, self._steps(outcome, by_key)) for outcome in outcomes]
+        try:
+            while running:
+                trouble = self._watch.refresh()
+                running = [one for one in running if self._advance(*one, trouble=trouble)]
+                if running:
+                    time.sleep(_ROUND_SECONDS)
+        except BaseException:
+            # Whatever it is, it must not leave a pod without its manifest.
+            for outcome, _steps in running:
+                self._settle(outcome)
+            raise
+        self._known.remember()
+        return outcomes
+
+    def _advance(self, outcome: Outcome, steps: Steps, *, trouble: KubestaticError | None) -> bool:
+        """One round of one change; False when it has ended."""
+        try:
+            if trouble is not None:
+                steps.throw(trouble)
+            else:
+                next(steps)
+            return True
+        except StopIteration:
+            outcome.done = True
+        except KubestaticError as exc:
+            outcome.error = str(exc)
+            self._settle(outcome)
+        except OSError as exc:
+            self._settle(outcome)
+            new, in_force = self._in_force(outcome)
+            outcome.changed |= new
+            outcome.error = f"{exc.filename or self._directory.path}: {exc.strerror}; in force now: {in_force}"
+        if outcome.error and not outcome.changed:
+            outcome.error += "; nothing was changed"
+        return False
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Whatever failed, the old or the new manifest shall be in force and nothing left beside it."""
+        with contextlib.suppress(OSError):
+            self._directory.settle(outcome.change.filename)
+
+    def _in_force(self, outcome: Outcome) -> tuple[bool, str]:
+        """Whether it is the new manifest, and in words what it is."""
+        change = outcome.change
+        path = self._directory.full_path(change.filename)
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                text = file.read()
+        except (OSError, UnicodeError):
+            return (
+                change.action == _plan.REMOVE,
+                f"no manifest, as {path} is missing; mend the file system and run again",
+            )
+        if change.action in (_plan.CHANGE, _plan.REWRITE, _plan.PLACE) and change.new and text == change.new.text:
+            return True, f"the new manifest ({path})"
+        return False, f"the previous manifest ({path})"
+
+    def _steps(self, outcome: Outcome, by_key: t.Mapping[Key, Outcome]) -> Steps:
+        for key in outcome.change.wanted.depends_on:
+            needed = by_key[key]
+            while not needed.done and not needed.error:
+                yield
+            if needed.error:
+                raise KubestaticError(f"it depends on {'/'.join(key)}, which failed")
+        while outcome.change.action == _plan.PLACE and self._makes_room(by_key.values()):
+            yield
+        yield from self._change_steps.of(outcome)
+
+    @staticmethod
+    def _makes_room(outcomes: t.Iterable[Outcome]) -> bool:
+        """A pod is on its way out, and a new one may need its host ports: refused once, the kubelet never tries again."""
+        return any(
+            one.change.action == _plan.REMOVE and not one.change.wanted.depends_on and not one.done and not one.error
+            for one in outcomes
+        )

@@ -1,0 +1,247 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""One call of static_pod or static_pods: from what is wanted on this node to what was done there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _command,
+    _manifest_dir,
+    _module,
+    _node,
+    _plan,
+    _proof,
+)
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
+from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
+from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import wanted_pod
+from ansible_collections.kubestatic.node.plugins.module_utils._results import Applied, result
+from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
+from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def apply(
+    module: AnsibleModule,
+    wanted: t.Sequence[Wanted],
+    *,
+    manifest_dir: str | None,
+    prune: str = "none",
+    prune_options: t.Mapping[str, t.Any] | None = None,
+) -> Applied:
+    """Bring the node to what is wanted, or in check mode say what that would take.
+
+    `prune_options` are the shared options for pods that `prune` removes. Raises KubestaticError for what is refused before
+    anything is touched; what fails later stands in the results.
+    """
+    before: list[str] = []
+    try:
+        return _apply(
+            module, wanted, manifest_dir=manifest_dir, prune=prune, prune_options=prune_options or {}, before=before
+        )
+    except (KubestaticError, OSError) as exc:
+        what = str(exc)
+        if isinstance(exc, OSError):
+            what = f"{exc.filename or manifest_dir or 'the manifest directory'}: {exc.strerror}"
+        raise KubestaticError("; before that, ".join([what, *before]), actions=before) from None
+
+
+def _apply(
+    module: AnsibleModule,
+    wanted: t.Sequence[Wanted],
+    *,
+    manifest_dir: str | None,
+    prune: str,
+    prune_options: t.Mapping[str, t.Any],
+    before: list[str],
+) -> Applied:
+    _module.require_root()
+    _plan.require_consistent(wanted)
+    if not module.check_mode:
+        before += _start_stopped_kubelet()
+    search_path = os.environ.get("PATH", "")
+    node = _node.look(_command.run, search_path=search_path, manifest_dir=manifest_dir, remember=not module.check_mode)
+    directory = ManifestDir(node.manifest_dir)
+    with contextlib.nullcontext() if module.check_mode else _manifest_dir.locked(node.manifest_dir):
+        before += directory.recover(check_mode=module.check_mode)
+        changes = _changes(wanted, node=node, prune=prune, prune_options=prune_options)
+        for change in changes:
+            for finding in change.warnings if change.action != _plan.KEEP else ():
+                module.warn(f"{directory.full_path(change.filename)}: {finding}")
+        if module.check_mode:
+            outcomes, snapshot = [Outcome(change, changed=_would_change(change)) for change in changes], None
+        else:
+            _prepare(module, changes, node=node, directory=directory, before=before)
+            rollout = Rollout(node, directory)
+            outcomes = rollout.run(changes)
+            snapshot = rollout.snapshot
+        for outcome in outcomes:
+            _mend_attributes(module, outcome, directory=directory)
+    results = [result(outcome, node=node, snapshot=snapshot, would=module.check_mode) for outcome in outcomes]
+    return Applied(results[: len(wanted)], results[len(wanted) :], before)
+
+
+def _start_stopped_kubelet() -> list[str]:
+    """End the pause that a killed run has left; raises KubestaticError where the run that made it still lives."""
+    store = Store()
+    directory = store.kubelet_stopped_for
+    if not directory:
+        return []
+    # Without the directory nobody can hold its lock.
+    with _manifest_dir.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
+        started = KubeletService(_command.run, store=store).start_after_cut()
+    return ["started the kubelet, which an earlier run had stopped for a moment when it was cut off"] if started else []
+
+
+def _changes(
+    wanted: t.Sequence[Wanted], *, node: Node, prune: str, prune_options: t.Mapping[str, t.Any]
+) -> list[Change]:
+    entries = _manifest_dir.read(node.manifest_dir, recovered=True)
+    placed = node.store.placed(node.manifest_dir)
+    changes = [
+        _plan.plan(
+            _possible(one, node),
+            entries,
+            node_name=node.settings.node_name,
+            minor=node.kubelet.minor,
+            placed=placed,
+        )
+        for one in wanted
+    ]
+    for filename, pod in _plan.prunable(wanted, entries, prune=prune, placed=placed):
+        options = {**prune_options, "state": _plan.ABSENT, "namespace": pod.namespace, "name": pod.name}
+        one = _possible(wanted_pod(options), node)
+        changes.append(Change(one, _plan.REMOVE, filename, old=pod, old_text=pod.text))
+    _require_distinct_files(changes)
+    return changes
+
+
+def _require_distinct_files(changes: t.Sequence[Change]) -> None:
+    seen: dict[str, Change] = {}
+    for change in changes:
+        if change.action == _plan.GONE:
+            continue
+        other = seen.setdefault(change.filename, change)
+        if other is not change:
+            raise KubestaticError(
+                f"pods {'/'.join(other.wanted.key)} and {'/'.join(change.wanted.key)} would both be in {change.filename};"
+                " set filename for one of them"
+            )
+
+
+def _possible(one: Wanted, node: Node) -> Wanted:
+    """The same wish, fitted to what can be seen on this node. Raises KubestaticError where it asks for more."""
+    if one.wait:
+        _node.require_runtime(node)
+        if not node.watches:
+            raise KubestaticError(
+                f"the kubelet reads {node.settings.manifest_dir or 'no manifest directory'} and not {node.manifest_dir}, so"
+                " nothing would run; leave manifest_dir out, or set wait: false to place the manifest all the same"
+            )
+        return one
+    if node.runtime is not None and node.watches:
+        return one
+    if one.state == _plan.RESTARTED:
+        raise KubestaticError(
+            f"pod {'/'.join(one.key)}: restarting needs crictl on the node and the kubelet's own directory"
+        )
+    # Nothing tells when the old pod is gone, so there is nothing that a swap could wait for.
+    return one._replace(strategy=_plan.REPLACE)
+
+
+def _prepare(
+    module: AnsibleModule, changes: t.Sequence[Change], *, node: Node, directory: ManifestDir, before: list[str]
+) -> None:
+    """All that can fail while the old pods still run: other sources, images, space on the disk, the store."""
+    active = [change for change in changes if change.touches_directory]
+    if node.runtime is not None and any(change.action != _plan.KEEP for change in changes):
+        _require_own_source(changes, node=node, runtime=node.runtime)
+    if node.runtime is not None and active:
+        from ansible_collections.kubestatic.node.plugins.module_utils import _images
+
+        pulled = _images.fetch(
+            [change.new for change in active if change.new and change.action != _plan.REWRITE],
+            runtime=node.runtime,
+            credential_providers=node.settings.credential_providers,
+            warn=module.warn,
+        )
+        before.extend(pulled)
+    with _module.raising(module), contextlib.ExitStack() as undo:
+        for change in active:
+            if change.new is not None and change.action != _plan.RESTART:
+                finish = _attribute_setter(module, change)
+                directory.write_new(change.filename, change.new.text, finish_file=finish)
+                undo.callback(directory.tidy, change.filename)
+        directory.sync()
+        ours = {
+            change.filename: "/".join(change.wanted.key)
+            for change in active
+            if change.new and change.action != _plan.RESTART
+        }
+        node.store.remember_placed(directory.path, ours)
+        undo.pop_all()
+
+
+def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Runtime) -> None:
+    snapshot = runtime.snapshot()
+    for change in changes:
+        namespace, name = change.wanted.key
+        sight = _proof.look(snapshot, namespace=namespace, pod=node.full_name(name))
+        source = sight.sandbox.source if sight.sandbox is not None else ""
+        if source == "http":
+            raise KubestaticError(
+                f"pod {namespace}/{name} comes from staticPodURL {node.settings.url_without_user}; change it there, or use"
+                " another name"
+            )
+        if source == "api":
+            raise KubestaticError(
+                f"pod {namespace}/{node.full_name(name)} comes from the API server and not from a manifest; change it there,"
+                " or use another name"
+            )
+
+
+def _attribute_setter(module: AnsibleModule, change: Change) -> t.Callable[[str, str], None]:
+    def finish(path: str, final_path: str) -> None:
+        arguments = module.load_file_common_arguments(change.wanted.file_arguments, path=path)
+        module.set_fs_attributes_if_different(arguments, False)
+        if module.selinux_enabled():
+            module.set_context_if_different(path, module.selinux_default_context(final_path), False)
+
+    return finish
+
+
+def _mend_attributes(module: AnsibleModule, outcome: Outcome, *, directory: ManifestDir) -> None:
+    """Mode and owner of a manifest that stays: the kubelet reads the file again and sees the same pod."""
+    change = outcome.change
+    if change.action != _plan.KEEP:
+        return
+    path = directory.full_path(change.filename)
+    if os.path.islink(path):
+        return
+    arguments = module.load_file_common_arguments(change.wanted.file_arguments, path=path)
+    try:
+        with _module.raising(module):
+            mended = module.set_fs_attributes_if_different(arguments, False)
+    except KubestaticError as exc:
+        outcome.error = outcome.error or f"cannot set mode and owner of {path}: {exc}; the pod runs on"
+        return
+    if mended:
+        outcome.changed = True
+        outcome.actions.append(f"{'would set' if module.check_mode else 'set'} mode and owner of {path}; no restart")
+
+
+def _would_change(change: Change) -> bool:
+    return change.action not in (_plan.KEEP, _plan.GONE)

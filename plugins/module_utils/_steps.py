@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""The steps of each kind of change, from the old manifest to the new one: every strategy, its way out, and the proof.
+
+Each change is a generator that yields whenever it must wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import _plan, _proof
+from ansible_collections.kubestatic.node.plugins.module_utils._arrival import Arrival
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._known_runs import KnownRuns
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
+from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
+
+Steps = t.Generator[None, None, None]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of one change. ``error`` is empty where it is done; ``downtime`` is in seconds.
+
+    ``in_force_since``: Unix time just before a manifest was put in force.
+    """
+
+    change: Change
+    changed: bool = False
+    done: bool = False
+    error: str = ""
+    downtime: float | None = None
+    in_force_since: float | None = None
+    actions: list[str] = dataclasses.field(default_factory=list)
+
+
+class ChangeSteps:
+    """What is done for one pod on one node; the new manifest lies there as a dot-file already."""
+
+    def __init__(self, node: Node, directory: ManifestDir, *, watch: Watch, known: KnownRuns) -> None:
+        self._node = node
+        self._directory = directory
+        self._watch = watch
+        self._known = known
+
+    def of(self, outcome: Outcome) -> Steps:
+        """The steps of this change; `outcome` tells what became of it as they go."""
+        return {
+            _plan.KEEP: self._keep,
+            _plan.REWRITE: self._rewrite,
+            _plan.GONE: self._gone,
+            _plan.REMOVE: self._remove,
+            _plan.PLACE: self._place,
+            _plan.CHANGE: self._change,
+            _plan.RESTART: self._restart,
+        }[outcome.change.action](outcome)
+
+    def _keep(self, outcome: Outcome) -> Steps:
+        yield from self._prove_what_runs(outcome, in_force="the manifest that was there")
+
+    def _rewrite(self, outcome: Outcome) -> Steps:
+        self._put_in_force(outcome)
+        outcome.actions.append(f"replaced the text of {self._path(outcome)}: the same pod to the kubelet, no restart")
+        yield from self._prove_what_runs(outcome, in_force="the new text")
+
+    def _prove_what_runs(self, outcome: Outcome, *, in_force: str) -> Steps:
+        """Prove a pod that nothing is changed of; a copy from an older manifest must go first."""
+        namespace, name = outcome.change.wanted.key
+        before = self._known.others(outcome.change)
+        sight = _proof.look(self._watch.snapshot, namespace=namespace, pod=self._node.full_name(name), before=before)
+        yield from self._see_off(outcome, {sandbox.id for sandbox in sight.old}, in_force=in_force)
+        yield from self._prove(outcome, before=before, in_force=in_force)
+
+    def _see_off(
+        self, outcome: Outcome, sandboxes: t.AbstractSet[str], *, in_force: str = "the new manifest"
+    ) -> t.Generator[None, None, float | None]:
+        """Wait until the kubelet has stopped these sandboxes, or stop them; when their last container ended, if any ran."""
+        if not (sandboxes and outcome.change.wanted.wait):
+            return None
+        departure = self._departure(outcome, only=sandboxes)
+        if not departure.pending:
+            return None
+        try:
+            yield from departure.wait()
+        except KubestaticError as exc:
+            raise KubestaticError(f"{exc}; in force now: {in_force} ({self._path(outcome)})") from None
+        told = self._resume(departure)
+        if told:
+            outcome.changed = True
+            outcome.actions.append("stopped the copy of the pod that ran an older manifest" + told)
+        return departure.stopped_at
+
+    def _gone(self, outcome: Outcome) -> Steps:
+        self._forget(outcome)
+        departure = self._departure(outcome)
+        if not departure.pending:
+            return
+        yield from departure.wait()
+        outcome.changed = True
+        outcome.actions.append("waited until the pod was gone; its manifest was gone before" + self._resume(departure))
+
+    def _remove(self, outcome: Outcome) -> Steps:
+        departure = yield from self._take_away(outcome, for_good=True)
+        try:
+            self._directory.tidy(outcome.change.filename)
+            self._forget(outcome)
+        except KubestaticError as exc:
+            raise KubestaticError(f"{exc}; the manifest {self._path(outcome)} is removed and its pod is gone") from None
+        finally:
+            told = self._resume(departure)
+        outcome.actions.append(f"removed {self._path(outcome)} and waited until its pod was gone" + told)
+
+    def _forget(self, outcome: Outcome) -> None:
+        self._known.forget(outcome.change)
+        self._node.store.forget_placed(self._directory.path, "/".join(outcome.change.wanted.key))
+
+    def _place(self, outcome: Outcome) -> Steps:
+        # A pod whose manifest is gone may still be on its way out.
+        departure = self._departure(outcome)
+        if departure.pending:
+            yield from departure.wait()
+        before = self._sandbox_ids(outcome)
+        outcome.actions.append(f"placed {self._path(outcome)}" + self._put_in_force_after(outcome, departure))
+        yield from self._prove(outcome, before=before)
+
+    def _change(self, outcome: Outcome) -> Steps:
+        self._known.note_old(outcome.change)
+        if outcome.change.wanted.strategy == _plan.SWAP:
+            yield from self._swap(outcome, what=f"changed {self._path(outcome)}")
+            return
+        before = self._sandbox_ids(outcome)
+        self._put_in_force(outcome)
+        outcome.actions.append(f"changed {self._path(outcome)} by renaming the new manifest over the old one")
+        stopped_at = yield from self._see_off(outcome, before)
+        yield from self._prove(outcome, before=before, stopped_at=stopped_at)
+
+    def _restart(self, outcome: Outcome) -> Steps:
+        yield from self._swap(
+            outcome, what=f"restarted the pod of {self._path(outcome)}, whose manifest stays the same"
+        )
+
+    def _swap(self, outcome: Outcome, *, what: str) -> Steps:
+        departure = yield from self._take_away(outcome, for_good=False)
+        before = self._sandbox_ids(outcome)
+        outcome.actions.append(what + self._put_in_force_after(outcome, departure))
+        yield from self._prove(outcome, before=before, stopped_at=departure.stopped_at)
+
+    def _take_away(self, outcome: Outcome, *, for_good: bool) -> t.Generator[None, None, Departure]:
+        """Take the manifest out of the kubelet's sight until its pod is gone; where that fails, put it back."""
+        departure = self._departure(outcome)
+        try:
+            self._directory.take_away(outcome.change.filename, for_good=for_good)
+            outcome.changed = True
+            yield from departure.wait()
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._directory.put_back(outcome.change.filename)
+            raise
+        except KubestaticError as exc:
+            self._directory.put_back(outcome.change.filename)
+            raise KubestaticError(f"{exc}; the previous manifest {self._path(outcome)} is in force again") from None
+        return departure
+
+    def _put_in_force_after(self, outcome: Outcome, departure: Departure) -> str:
+        """Place the manifest where the old pod is gone, and have the kubelet run whatever happens."""
+        try:
+            self._put_in_force(outcome)
+        finally:
+            told = self._resume(departure)
+        return told
+
+    def _put_in_force(self, outcome: Outcome) -> None:
+        outcome.in_force_since = time.time()
+        if outcome.change.action == _plan.RESTART:
+            self._directory.put_back(outcome.change.filename)
+        else:
+            self._directory.place(outcome.change.filename)
+        self._directory.tidy(outcome.change.filename)
+        outcome.changed = True
+
+    def _prove(
+        self,
+        outcome: Outcome,
+        *,
+        before: t.AbstractSet[str] = frozenset(),
+        in_force: str = "the new manifest",
+        stopped_at: float | None = None,
+    ) -> Steps:
+        change = outcome.change
+        if not change.wanted.wait or change.new is None:
+            return
+        path = self._path(outcome)
+        arrival = Arrival(
+            self._node,
+            self._watch,
+            pod=change.new,
+            path=path,
+            before=before,
+            stopped_at=stopped_at,
+            since=outcome.in_force_since,
+        )
+        try:
+            yield from arrival.wait(timeout=change.wanted.wait_timeout, settle=change.wanted.settle)
+        except KubestaticError as exc:
+            raise KubestaticError(f"{exc}; in force now: {in_force} ({path})") from None
+        outcome.downtime = arrival.downtime
+        self._known.note(change, uid=arrival.uid)
+
+    def _departure(self, outcome: Outcome, *, only: t.AbstractSet[str] | None = None) -> Departure:
+        from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
+
+        change = outcome.change
+        comes_back = change.action == _plan.RESTART
+        return Departure(
+            self._node, self._watch, key=change.wanted.key, old=change.old, comes_back=comes_back, only=only
+        )
+
+    def _resume(self, departure: Departure) -> str:
+        """Start a kubelet that the departure had to stop; returns what to tell of it."""
+        if not departure.forced:
+            return ""
+        self._node.service.start()
+        return (
+            "; the kubelet held back all deletions, as a source (API server or staticPodURL) has not answered since it"
+            " started, so it was stopped for a moment and the old containers were stopped through the runtime"
+        )
+
+    def _sandbox_ids(self, outcome: Outcome) -> frozenset[str]:
+        namespace, name = outcome.change.wanted.key
+        return frozenset(box.id for box in self._watch.snapshot.sandboxes_of(namespace, self._node.full_name(name)))
+
+    def _path(self, outcome: Outcome) -> str:
+        return self._directory.full_path(outcome.change.filename)
