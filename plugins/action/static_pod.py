@@ -1,0 +1,23 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's half of the module static_pod."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.plugin_utils._action import StaticPodAction
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.plugin_utils._sources import Sources
+
+
+class ActionModule(StaticPodAction):
+    """Finds and renders the one manifest of the task."""
+
+    MODULE = "kubestatic.node.static_pod"
+
+    def resolved(self, args: dict[str, t.Any], sources: Sources) -> dict[str, t.Any]:
+        """Return ``args`` with the manifest as text or mapping."""
+        return sources.resolve(args)

@@ -1,0 +1,181 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One static pod on one node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: static_pod
+short_description: Place, change, restart or remove a static pod
+version_added: 0.1.0
+author:
+  - kubestatic.node contributors (@kubestatic)
+description:
+  - Puts the manifest of one static pod into the manifest directory of a node's kubelet, changes it there or removes it, and
+    returns when the container runtime proves that the pod runs, or is gone.
+  - A pod that is there already is found by its namespace and name, also where it was placed by kubeadm or by hand under another
+    file name, and is changed in that file.
+  - For more than one pod on a node use M(kubestatic.node.static_pods), which needs one call for all of them.
+extends_documentation_fragment:
+  - kubestatic.node._attributes
+  - kubestatic.node._attributes.actiongroup_node
+  - kubestatic.node._attributes.action
+  - kubestatic.node._attributes.files
+  - kubestatic.node._static_pod
+  - kubestatic.node._static_pod.shared
+  - kubestatic.node._static_pod.pod
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - O(state=restarted) restarts the pod each time.
+  safe_file_operations:
+    support: full
+options:
+  manifest_dir:
+    description:
+      - The manifest directory. It must exist.
+      - By default the one that this node's kubelet reads, from its command line and configuration.
+    type: path
+seealso:
+  - module: kubestatic.node.static_pods
+  - module: kubestatic.node.static_pod_info
+"""
+
+EXAMPLES = r"""
+- name: Each master runs its own proxy, from one template
+  kubestatic.node.static_pod:
+    template: proxy.yaml.j2
+  throttle: 1
+
+- name: The same as a mapping, in a JSON file
+  kubestatic.node.static_pod:
+    filename: web.json
+    definition:
+      apiVersion: v1
+      kind: Pod
+      metadata:
+        name: web
+      spec:
+        containers:
+          - name: web
+            image: nginx
+            imagePullPolicy: IfNotPresent
+            ports:
+              - name: web
+                containerPort: 80
+  throttle: 1
+
+- name: Restart the API server of each master in turn, after its certificates were renewed
+  kubestatic.node.static_pod:
+    name: kube-apiserver
+    namespace: kube-system
+    state: restarted
+  throttle: 1
+
+- name: Remove a pod and wait until it is gone
+  kubestatic.node.static_pod:
+    name: web
+    state: absent
+"""
+
+RETURN = r"""
+path:
+  description: The manifest.
+  returned: always, empty where the task failed before it was known
+  type: str
+  sample: /etc/kubernetes/manifests/web.yaml
+pod:
+  description:
+    - The pod as the container runtime knows it after the task. Without C(crictl) and in check mode the values are empty.
+  returned: always
+  type: dict
+  contains:
+    name:
+      description: Name with the node's name, as C(kubectl) shows it.
+      type: str
+      sample: web-node1
+    namespace:
+      description: Namespace.
+      type: str
+      sample: default
+    uid:
+      description: The uid that the kubelet gave the pod.
+      type: str
+      sample: 5c0a0d3be4a06df4a19b4ed3a8e2e0f5
+    phase:
+      description: V(Running) where a container runs, V(Pending), V(Stopped), or empty where the runtime has no such pod.
+      type: str
+      sample: Running
+    source:
+      description: Where the kubelet has the pod from, V(file), V(http) or V(api).
+      type: str
+      sample: file
+    containers:
+      description: The newest container of each name.
+      type: list
+      elements: dict
+      sample:
+        - name: web
+          state: running
+          started_at: "2026-11-23T12:00:00.123Z"
+          image: nginx
+          restarts: 0
+downtime_seconds:
+  description:
+    - Seconds from the end of the old pod's last container to the start of the new pod's containers. None where nothing was
+      replaced, or where it could not be seen.
+  returned: always
+  type: float
+  sample: 0.82
+actions:
+  description: What was done, or would be done in check mode, in sentences. Empty where there was nothing to do.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - changed /etc/kubernetes/manifests/web.yaml
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubestatic.node.plugins.module_utils import _module, _pod_options, _static_pods
+
+_EMPTY: dict[str, t.Any] = {"path": "", "pod": {}, "downtime_seconds": None, "actions": []}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "manifest_dir": {"type": "path"},
+            **_pod_options.POD_OPTIONS,
+            **_pod_options.SHARED_OPTIONS,
+        },
+        supports_check_mode=True,
+    )
+    _module.finish(module, lambda: run(module), empty=_EMPTY)
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    wanted = _pod_options.wanted_pod(module.params)
+    applied = _static_pods.apply(module, [wanted], manifest_dir=module.params["manifest_dir"])
+    (result,) = applied.pods
+    returned = {key: result[key] for key in ("path", "pod", "downtime_seconds", "failed")}
+    return {
+        **returned,
+        "changed": applied.changed,
+        "actions": applied.actions,
+        **({"diff": applied.diff} if module._diff else {}),
+        **({"msg": applied.failure} if result["failed"] else {}),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole set of static pods of one node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: static_pods
+short_description: Place, change and remove all static pods of a node in one call
+version_added: 0.1.0
+author:
+  - kubestatic.node contributors (@kubestatic)
+description:
+  - Does what M(kubestatic.node.static_pod) does, for any number of pods in one call. The pods change side by side, so a
+    call takes about as long as its slowest pod.
+  - With O(prune) pods that are no longer listed are removed.
+  - All pods are judged before the first one is touched; one bad manifest refuses the whole call.
+extends_documentation_fragment:
+  - kubestatic.node._attributes
+  - kubestatic.node._attributes.actiongroup_node
+  - kubestatic.node._attributes.action
+  - kubestatic.node._attributes.files
+  - kubestatic.node._static_pod
+  - kubestatic.node._static_pod.shared
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - Entries with C(state=restarted) restart their pod each time.
+  safe_file_operations:
+    support: full
+options:
+  pods:
+    description:
+      - The pods. Each entry takes the options of M(kubestatic.node.static_pod) but C(manifest_dir); those that are not
+        given in an entry are taken from this task's options of the same name.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: As for M(kubestatic.node.static_pod).
+        type: str
+      namespace:
+        description: As for M(kubestatic.node.static_pod).
+        type: str
+      state:
+        description: As for M(kubestatic.node.static_pod).
+        type: str
+        choices:
+          - present
+          - absent
+          - restarted
+        default: present
+      content:
+        description: As for M(kubestatic.node.static_pod).
+        type: str
+      definition:
+        description: As for M(kubestatic.node.static_pod).
+        type: dict
+      src:
+        description: As for M(kubestatic.node.static_pod).
+        type: path
+      template:
+        description: As for M(kubestatic.node.static_pod).
+        type: path
+      filename:
+        description: As for M(kubestatic.node.static_pod).
+        type: str
+      depends_on:
+        description:
+          - Pods of this call that must be done before this one is touched, each as a name in the same namespace or as
+            C(namespace/name). That is proven, unless O(wait=false).
+        type: list
+        elements: str
+        default: []
+      mode:
+        description: By default the value of O(mode).
+        type: raw
+      owner:
+        description: By default the value of O(owner).
+        type: str
+      group:
+        description: By default the value of O(group).
+        type: str
+      strategy:
+        description: By default the value of O(strategy).
+        type: str
+        choices:
+          - swap
+          - replace
+      wait:
+        description: By default the value of O(wait).
+        type: bool
+      wait_timeout:
+        description: By default the value of O(wait_timeout).
+        type: int
+      settle:
+        description: By default the value of O(settle).
+        type: int
+      validation:
+        description: By default the value of O(validation).
+        type: str
+        choices:
+          - strict
+          - kubelet
+          - none
+  prune:
+    description:
+      - Which pods that are not listed in O(pods) are removed from the manifest directory.
+      - V(none) leaves them all.
+      - V(managed) removes those that this collection placed or changed on this node.
+      - V(all) removes every other pod, whoever placed it. It is refused where no listed pod shall stay, as that would remove
+        everything from the node.
+      - Files that hold no pod are never touched.
+    type: str
+    choices:
+      - none
+      - managed
+      - all
+    default: none
+  manifest_dir:
+    description:
+      - The manifest directory. It must exist.
+      - By default the one that this node's kubelet reads, from its command line and configuration.
+    type: path
+seealso:
+  - module: kubestatic.node.static_pod
+  - module: kubestatic.node.static_pod_info
+"""
+
+EXAMPLES = r"""
+- name: Two pods, the second one only when the first is proven; what was listed before and is no longer goes
+  kubestatic.node.static_pods:
+    prune: managed
+    pods:
+      - template: etcd.yaml.j2
+      - template: apiserver.yaml.j2
+        depends_on:
+          - etcd
+  throttle: 1
+
+- name: What shall run here and nothing else, without waiting for any of it
+  kubestatic.node.static_pods:
+    wait: false
+    prune: all
+    pods:
+      - src: etcd.yaml
+      - src: apiserver.yaml
+"""
+
+RETURN = r"""
+pods:
+  description: One result per entry of O(pods), in the same order.
+  returned: always
+  type: list
+  elements: dict
+  contains: &contains
+    name:
+      description: Name of the pod without the node's name.
+      type: str
+    namespace:
+      description: Namespace of the pod.
+      type: str
+    path:
+      description: The manifest.
+      type: str
+    changed:
+      description: Whether this pod or its file was changed.
+      type: bool
+    failed:
+      description: Whether this pod could not be brought to the wanted state.
+      type: bool
+    msg:
+      description: Why it failed and what is in force now; empty where it did not fail.
+      type: str
+    pod:
+      description: The pod as the container runtime knows it, as returned by M(kubestatic.node.static_pod).
+      type: dict
+    downtime_seconds:
+      description: As returned by M(kubestatic.node.static_pod).
+      type: float
+    actions:
+      description: What was done for this pod.
+      type: list
+      elements: str
+  sample:
+    - name: web
+      namespace: default
+      path: /etc/kubernetes/manifests/web.yaml
+      changed: true
+      failed: false
+      msg: ""
+      pod:
+        name: web-node1
+        namespace: default
+        uid: 5c0a0d3be4a06df4a19b4ed3a8e2e0f5
+        phase: Running
+        source: file
+        containers:
+          - name: web
+            state: running
+            started_at: "2026-11-23T12:00:00.123Z"
+            image: nginx
+            restarts: 0
+      downtime_seconds: 0.82
+      actions:
+        - changed /etc/kubernetes/manifests/web.yaml
+pruned:
+  description: One result per pod that O(prune) removed, of the same form.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+actions:
+  description: What was done, or would be done in check mode, in sentences. Empty where there was nothing to do.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - changed /etc/kubernetes/manifests/web.yaml
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubestatic.node.plugins.module_utils import _module, _pod_options, _static_pods
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+
+_EMPTY: dict[str, t.Any] = {"pods": [], "pruned": [], "actions": []}
+
+
+def main() -> None:
+    shared = _pod_options.SHARED_OPTIONS
+    without_defaults = {
+        name: {key: value for key, value in option.items() if key != "default"} for name, option in shared.items()
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "pods": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    **_pod_options.POD_OPTIONS,
+                    **without_defaults,
+                    "depends_on": {"type": "list", "elements": "str", "default": []},
+                },
+            },
+            "prune": {"type": "str", "choices": ["none", "managed", "all"], "default": "none"},
+            "manifest_dir": {"type": "path"},
+            **shared,
+        },
+        supports_check_mode=True,
+    )
+    _module.finish(module, lambda: run(module), empty=_EMPTY)
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    params = module.params
+    if params["prune"] == "all" and all(entry["state"] == "absent" for entry in params["pods"]):
+        raise KubestaticError(
+            "prune: all with no pod that shall stay would remove every static pod of this node; list what shall stay, or use"
+            " prune: managed"
+        )
+    shared = {name: params[name] for name in _pod_options.SHARED_OPTIONS}
+    wanted = [
+        _pod_options.wanted_pod(
+            {**shared, **{name: value for name, value in entry.items() if value is not None}}, label=f"pods[{index}]"
+        )
+        for index, entry in enumerate(params["pods"])
+    ]
+    applied = _static_pods.apply(
+        module, wanted, manifest_dir=params["manifest_dir"], prune=params["prune"], prune_options=shared
+    )
+    return {
+        "changed": applied.changed,
+        "failed": bool(applied.failure),
+        "pods": [_without_diff(result) for result in applied.pods],
+        "pruned": [_without_diff(result) for result in applied.pruned],
+        "actions": applied.actions,
+        **({"diff": applied.diff} if module._diff else {}),
+        **({"msg": applied.failure} if applied.failure else {}),
+    }
+
+
+def _without_diff(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {key: value for key, value in result.items() if key != "diff"}
+
+
+if __name__ == "__main__":
+    main()

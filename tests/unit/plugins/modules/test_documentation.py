@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documentation of a module says is what its code takes and returns."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+import types
+import typing as t
+from unittest import mock
+
+import pytest
+import yaml
+from ansible_collections.kubestatic.node.plugins.doc_fragments import _attributes, _static_pod
+from ansible_collections.kubestatic.node.plugins.modules import static_pod, static_pod_info, static_pods
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call, manifest
+
+PREFIX = "kubestatic.node."
+FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
+MODULES = [static_pod, static_pods, static_pod_info]
+ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
+
+each_module = pytest.mark.parametrize("module", MODULES, ids=[module.__name__.rpartition(".")[2] for module in MODULES])
+
+
+class Specified(Exception):
+    """Raised in place of running a module, with its argument_spec."""
+
+
+def documentation(module: types.ModuleType) -> dict[str, t.Any]:
+    """DOCUMENTATION with its fragments, as ansible-doc puts them together: the module's own words win."""
+    own: dict[str, t.Any] = yaml.safe_load(module.DOCUMENTATION)
+    options: dict[str, t.Any] = {}
+    for name in own.get("extends_documentation_fragment", []):
+        room, _dot, part = name[len(PREFIX) :].partition(".")
+        fragment = FRAGMENTS[room].ModuleDocFragment
+        options.update((yaml.safe_load(getattr(fragment, part.upper() or "DOCUMENTATION")) or {}).get("options") or {})
+    return {**own, "options": {**options, **own.get("options", {})}}
+
+
+def argument_spec(module: types.ModuleType) -> dict[str, t.Any]:
+    def ansible_module(*, argument_spec: dict[str, t.Any], **_options: t.Any) -> t.NoReturn:
+        raise Specified(argument_spec)
+
+    with mock.patch.object(module, "AnsibleModule", ansible_module), pytest.raises(Specified) as specified:
+        module.main()
+    return t.cast("dict[str, t.Any]", specified.value.args[0])
+
+
+def require_same(documented: dict[str, t.Any], specified: dict[str, t.Any], *, path: str) -> None:
+    assert set(documented) == set(specified), path
+    for name, option in specified.items():
+        words = documented[name]
+        here = f"{path}{name}"
+        for field in ("type", "default", "choices", "elements"):
+            assert words.get(field) == option.get(field), f"{here}: {field}"
+        assert bool(words.get("required")) is bool(option.get("required")), f"{here}: required"
+        assert words.get("description"), f"{here}: description"
+        require_same(words.get("suboptions") or {}, option.get("options") or {}, path=f"{here}.")
+
+
+@each_module
+def test_options_are_those_of_the_code(module: types.ModuleType) -> None:
+    require_same(documentation(module)["options"], argument_spec(module), path="")
+
+
+@each_module
+def test_the_name_is_that_of_the_file(module: types.ModuleType) -> None:
+    assert documentation(module)["module"] == pathlib.Path(str(module.__file__)).stem
+    assert documentation(module)["version_added"] == "0.1.0"
+
+
+@each_module
+def test_examples_use_options_that_there_are(module: types.ModuleType) -> None:
+    name = module.__name__.rpartition(".")[2]
+    options = documentation(module)["options"]
+    tasks = [task for task in yaml.safe_load(module.EXAMPLES) if f"{PREFIX}{name}" in task]
+    assert tasks
+    for task in tasks:
+        arguments = task[f"{PREFIX}{name}"] or {}
+        assert set(arguments) <= set(options), task["name"]
+        for pod in arguments.get("pods", []) if isinstance(arguments.get("pods"), list) else []:
+            assert set(pod) <= set(options["pods"]["suboptions"]), task["name"]
+
+
+def results(world: World, module: types.ModuleType) -> list[dict[str, t.Any]]:
+    """Results of a run that changes something, one that does not, one in check mode and one that fails."""
+    if module is static_pod_info:
+        return [call(world, static_pod_info.main)]
+    good: dict[str, t.Any] = {"content": manifest()}
+    bad: dict[str, t.Any] = {"content": manifest().replace("image", "imag")}
+    if module is static_pods:
+        good, bad = {"pods": [good]}, {"pods": [bad]}
+    runs = [{**good, "check": True}, good, good, bad]
+    return [call(world, module.main, settle=0, **ME, **arguments) for arguments in runs]
+
+
+# What Ansible adds by itself.
+ADDED = {"changed", "failed", "msg", "diff", "invocation", "warnings", "deprecations"}
+# What it adds about the file that the key path names.
+FILE_FACTS = {"uid", "gid", "owner", "group", "mode", "state", "size", "secontext"}
+
+
+@each_module
+def test_return_values_are_always_there_and_no_others(module: types.ModuleType, world: World) -> None:
+    documented = yaml.safe_load(module.RETURN)
+    for result in results(world, module):
+        assert set(documented) <= set(result)
+        assert set(result) - ADDED - FILE_FACTS <= set(documented)
+        for name, words in documented.items():
+            require_type(result[name], words, path=name, known=not result.get("failed"))
+
+
+PYTHON_TYPES: dict[str, t.Any] = {
+    "str": str,
+    "list": list,
+    "dict": dict,
+    "bool": bool,
+    "int": int,
+    "float": (float, int),
+}
+
+
+def require_type(value: t.Any, words: dict[str, t.Any], *, path: str, known: bool) -> None:
+    assert value is None or isinstance(value, PYTHON_TYPES[words["type"]]), path
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, dict) and known and "contains" in words:
+            assert set(item) == set(words["contains"]), path
+            for name, inner in words["contains"].items():
+                require_type(item[name], inner, path=f"{path}.{name}", known=known)
+
+
+def sample(words: dict[str, t.Any]) -> t.Any:
+    if "sample" in words:
+        return words["sample"]
+    return {name: sample(inner) for name, inner in words.get("contains", {}).items()}
+
+
+@each_module
+def test_samples_have_the_shape_of_real_results(module: types.ModuleType, world: World) -> None:
+    documented = yaml.safe_load(module.RETURN)
+    result = next(one for one in reversed(results(world, module)) if not one.get("failed"))
+    for name, words in documented.items():
+        require_shape(sample(words), result[name], path=name)
+
+
+def require_shape(example: t.Any, real: t.Any, *, path: str) -> None:
+    if isinstance(example, dict) and isinstance(real, dict):
+        assert set(example) == set(real), path
+        for name in example:
+            require_shape(example[name], real[name], path=f"{path}.{name}")
+    if isinstance(example, list) and isinstance(real, list) and example and real:
+        require_shape(example[0], real[0], path=f"{path}[]")
+
+
+def test_every_module_is_tested_here() -> None:
+    directory = pathlib.Path(str(static_pod.__file__)).parent
+    names = {path.stem for path in directory.glob("*.py")}
+    assert names == {module.__name__.rpartition(".")[2] for module in MODULES}
+    assert all(importlib.import_module(module.__name__) is module for module in MODULES)
