@@ -1,0 +1,294 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every side effect of a change made to fail, or the process killed there, in turn.
+
+Each scenario is a call of the module static_pods on a real directory, with a kubelet and a runtime in memory. It is run
+again and again: with the first side effect hit, then the second, until a run meets no more of them. After each hit the
+directory must hold the old or the new manifest of each pod, whole, or the next run must put one of them in force.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import pathlib
+import shutil
+import typing as t
+
+import pytest
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.plugins.modules import static_pods
+from ansible_collections.kubestatic.node.tests.crash.saboteur import Saboteur
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call, manifest
+
+# More than any scenario has: a loop that never ends is a fault of the test.
+MOST_SIDE_EFFECTS = 200
+
+KILLS = (Saboteur.BEFORE, Saboteur.HALFWAY)
+# Each side effect fails with one of them in turn: to the code they differ by their text alone.
+ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """``before`` and ``after``: file name -> text of what is in force. ``held_back``: a source has not answered.
+
+    ``again``: the change has been made once already.
+    """
+
+    before: dict[str, str]
+    after: dict[str, str]
+    arguments: dict[str, t.Any]
+    held_back: bool = False
+    again: bool = False
+
+    def allowed(self, filename: str) -> set[str | None]:
+        """What may be in force under this name; None stands for no file."""
+        return {self.before.get(filename), self.after.get(filename)}
+
+
+OLD, NEW = manifest(image="good:1"), manifest(image="good:2")
+A, B, B2, C, D = (
+    manifest("a"), manifest("b"), manifest("b", "good:2"), manifest("c"), manifest("d", "good:1")
+)  # fmt: skip
+WEB = {"web.yaml": OLD}
+
+SCENARIOS: dict[str, Scenario] = {
+    "place": Scenario({}, {"web.yaml": NEW}, {"pods": [{"content": NEW}]}),
+    "swap": Scenario(WEB, {"web.yaml": NEW}, {"pods": [{"content": NEW}]}),
+    "replace": Scenario(WEB, {"web.yaml": NEW}, {"pods": [{"content": NEW, "strategy": "replace"}]}),
+    "rewrite": Scenario(WEB, {"web.yaml": "# hello\n" + OLD}, {"pods": [{"content": "# hello\n" + OLD}]}),
+    "restart": Scenario(WEB, WEB, {"pods": [{"name": "web", "state": "restarted"}]}),
+    "restart again": Scenario(WEB, WEB, {"pods": [{"name": "web", "state": "restarted"}]}, again=True),
+    "remove": Scenario(WEB, {}, {"pods": [{"name": "web", "state": "absent"}]}),
+    "many": Scenario(
+        {"b.yaml": B, "c.yaml": C, "d.yaml": D},
+        {"a.yaml": A, "b.yaml": B2, "d.yaml": D},
+        {"pods": [{"content": A}, {"content": B2, "depends_on": ["a"]}, {"content": D}], "prune": "all"},
+    ),
+    "held back": Scenario(WEB, {"web.yaml": NEW}, {"pods": [{"content": NEW}]}, held_back=True),
+    "held back, removed": Scenario(WEB, {}, {"pods": [{"name": "web", "state": "absent"}]}, held_back=True),
+}
+
+
+@dataclasses.dataclass
+class Run:
+    """What became of one run. ``struck``: the side effect that was hit. ``result`` is None where the process was killed."""
+
+    struck: str
+    seen: list[str]
+    result: dict[str, t.Any] | None
+    traceback: str = ""
+
+
+class Node:
+    """A directory of manifests, a store and a world around them that can be made anew for each run."""
+
+    def __init__(self, root: pathlib.Path, scenario: Scenario) -> None:
+        self.root = root
+        self.scenario = scenario
+        self.manifests = root / "manifests"
+        self.store = root / "store"
+        arguments = ["--kubeconfig=/k"] if scenario.held_back else []
+        self.world = World(str(self.manifests), str(self.store), kubelet_arguments=arguments)
+
+    def renew(self) -> None:
+        """The state before the change, with all of its pods running."""
+        for path in (self.manifests, self.store):
+            shutil.rmtree(path, ignore_errors=True)
+        self.manifests.mkdir(parents=True)
+        for name, text in self.scenario.before.items():
+            (self.manifests / name).write_text(text)
+        self.world.begin_anew()
+        self.world.settle(3.0)
+        if self.scenario.again:
+            self.change()
+        self.world.sources_ready = not self.scenario.held_back
+
+    def change(self) -> dict[str, t.Any]:
+        """Run the scenario's change, waiting no longer for the new pods than they need."""
+        owner = {"owner": str(os.geteuid()), "group": str(os.getegid())}
+        return call(self.world, static_pods.main, settle=0, wait_timeout=60, **owner, **self.scenario.arguments)
+
+    def visible(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in self.manifests.iterdir() if not path.name.startswith(".")}
+
+    def dot_files(self) -> list[str]:
+        return sorted(path.name for path in self.manifests.iterdir() if path.name.startswith("."))
+
+
+@pytest.fixture(params=list(SCENARIOS), name="node")
+def _node(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[Node]:
+    node = Node(tmp_path, SCENARIOS[request.param])
+    with node.world.installed():
+        yield node
+
+
+# ---- one run with one side effect hit
+
+
+def killed(node: Node, *, at: int, how: str) -> Run:
+    """Run the change in a child that is killed; what its commands did to its world is done to ours, too."""
+    commands = node.root / "commands"
+    commands.write_text("")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            saboteur = Saboteur(str(node.root), at=at, how=how)
+            saboteur.before_kill = lambda what: os.write(writing, what.encode())
+            done = os.open(commands, os.O_WRONLY | os.O_APPEND)
+            sabotage(node, saboteur, done=lambda words: os.write(done, f"{words}\n".encode()))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        struck = pipe.read().decode()
+    _pid, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) is bool(struck)
+    for command in commands.read_text().splitlines():
+        node.world.again(command)
+    return Run(struck=struck, seen=[], result=None)
+
+
+def failing(node: Node, *, at: int | None, how: int) -> Run:
+    """Run the change with one call that fails."""
+    return sabotage(node, Saboteur(str(node.root), at=at, how=how))
+
+
+def sabotage(node: Node, saboteur: Saboteur, *, done: t.Callable[[str], t.Any] = lambda _words: None) -> Run:
+    result: dict[str, t.Any] | None = None
+    traceback = ""
+    node.world.on_command = lambda words: saboteur.command(words, do=lambda: done(words))
+    with saboteur.at_work():
+        try:
+            result = node.change()
+        except Exception as exc:  # noqa: BLE001
+            traceback = f"{type(exc).__name__}: {exc}"
+    node.world.on_command = lambda _command: None
+    return Run(saboteur.struck, saboteur.seen, result, traceback)
+
+
+def hits(node: Node, run: t.Callable[[int], Run]) -> t.Iterator[Run]:
+    """Runs of the change with the first side effect hit, then the second and so on, as long as there is one to hit."""
+    for number in range(MOST_SIDE_EFFECTS):
+        node.renew()
+        hit = run(number)
+        if not hit.struck:
+            # A second restart writes nothing, so there is nothing that could be half written.
+            assert number > 0 or (node.scenario.again and not hit.seen), "the saboteur meets no side effects"
+            assert not hit.traceback
+            return
+        yield hit
+    pytest.fail("there is no end of side effects")
+
+
+# ---- what must hold after a hit
+
+
+def require_whole_manifests(node: Node, run: Run) -> None:
+    """Nothing but what was or shall be there, every text whole, whatever was hit."""
+    for name, text in node.visible().items():
+        assert text in node.scenario.allowed(name), f"{run.struck}: {name} holds what was never wanted"
+    for path in node.store.glob("*.json") if node.store.is_dir() else ():
+        json.loads(path.read_text())
+
+
+def require_something_in_force(node: Node, run: Run) -> None:
+    """For each manifest that is there before and after, one of both is in force. A reader sees no other state."""
+    visible = node.visible()
+    for name in {*node.scenario.before, *node.scenario.after}:
+        assert visible.get(name) in node.scenario.allowed(name), f"{run.struck}: neither old nor new {name} is in force"
+
+
+def require_recoverable(node: Node, run: Run) -> None:
+    """Whoever runs next, for whatever pod, puts the old or the new manifest in force."""
+    copy = node.root / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(node.manifests, copy)
+    ManifestDir(str(copy)).recover(check_mode=False)
+    left = {path.name: path.read_text() for path in copy.iterdir()}
+    for name in {*node.scenario.before, *node.scenario.after, *left}:
+        assert left.get(name) in node.scenario.allowed(name), (
+            f"{run.struck}: recovery leaves neither old nor new {name}"
+        )
+
+
+def require_next_run_succeeds(node: Node, run: Run) -> None:
+    """The same change once more: the wanted state, no litter, and the kubelet is up."""
+    node.world.settle(1.0)
+    result = node.change()
+    if result.get("failed") and node.scenario.held_back:
+        # Old containers may stay until the source answers; a manifest is in force already, and the kubelet runs.
+        require_something_in_force(node, run)
+        assert node.world.kubelet_runs
+        node.world.sources_ready = True
+        node.world.settle(1.0)
+        result = node.change()
+    assert not result.get("failed"), f"after '{run.struck}' the next run fails: {result['msg']}"
+    assert node.visible() == node.scenario.after
+    assert node.dot_files() == []
+    placed = {entry.get("content") for entry in node.scenario.arguments["pods"]} & {*node.scenario.after.values()}
+    names = {
+        name for name, text in node.scenario.after.items() if text in placed and node.scenario.before.get(name) != text
+    }
+    assert Store(str(node.store)).placed(str(node.manifests)).keys() >= names
+    assert node.world.kubelet_runs
+    assert not Store(str(node.store)).kubelet_stopped_for
+    node.world.sources_ready = True
+    node.world.settle(30.0)
+    assert set(node.world.pods()) == {f"{name.partition('.')[0]}-node1" for name in node.scenario.after}
+    with _manifest_dir.locked(str(node.manifests)):
+        pass
+
+
+@pytest.mark.parametrize("how", KILLS)
+def test_a_run_that_is_killed(node: Node, how: str) -> None:
+    for run in hits(node, lambda number: killed(node, at=number, how=how)):
+        require_whole_manifests(node, run)
+        require_recoverable(node, run)
+        require_next_run_succeeds(node, run)
+
+
+def test_a_run_with_a_call_that_fails(node: Node) -> None:
+    for run in hits(node, lambda number: failing(node, at=number, how=ERRORS[number % len(ERRORS)])):
+        assert not run.traceback, f"{run.struck}: {run.traceback}"
+        assert run.result is not None
+        require_whole_manifests(node, run)
+        require_something_in_force(node, run)
+        if run.result.get("failed"):
+            message = run.result["msg"]
+            assert message and "Traceback" not in message and "\n" not in message, f"{run.struck}: {message}"
+            assert {"pods", "pruned", "actions"} <= {*run.result}, f"{run.struck}: keys are missing"
+        else:
+            assert node.visible() == node.scenario.after, f"{run.struck}: the run says that all is well"
+        require_next_run_succeeds(node, run)
+
+
+def test_without_a_hit_all_is_done(node: Node) -> None:
+    """The scenarios are what they say, and the saboteur counts what they do."""
+    node.renew()
+    run = failing(node, at=None, how=errno.EIO)
+    assert run.result is not None, run.traceback
+    assert not run.result.get("failed"), run.result
+    assert node.visible() == node.scenario.after
+    assert node.dot_files() == []
+    assert any(effect.startswith("rename") for effect in run.seen)
+    assert any(effect.startswith("fsync") for effect in run.seen)
+
+
+def test_every_kind_of_side_effect_is_met(tmp_path: pathlib.Path) -> None:
+    """Else a new way of writing would go by unseen."""
+    seen: set[str] = set()
+    for number, scenario in enumerate(SCENARIOS.values()):
+        node = Node(tmp_path / str(number), scenario)
+        with node.world.installed():
+            node.renew()
+            seen |= {effect.split()[0] for effect in failing(node, at=None, how=errno.EIO).seen}
+    assert seen >= {"open", "write", "fsync", "rename", "unlink", "mkdir", "run"}
