@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names and addresses of the nodes, from the inventory that Ansible reads (without PyYAML: nothing is installed yet)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from _common import HERE, Problem
+
+INVENTORY = HERE / "inventory.yml"
+_HOST = re.compile(r"^ +(?P<name>[a-z0-9][a-z0-9.-]*):\s*\n +ansible_host:\s*[\"']?(?P<address>[0-9.]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One test node: its host name and its fixed address."""
+
+    name: str
+    address: str
+
+    @property
+    def container(self) -> str:
+        """Return the name of its container, which is also that of its volume."""
+        return f"kubestatic-{self.name}"
+
+
+def read_nodes() -> list[Node]:
+    """Return the nodes in the order of the inventory."""
+    nodes = [Node(name=hit["name"], address=hit["address"]) for hit in _HOST.finditer(INVENTORY.read_text())]
+    if not nodes:
+        raise Problem(f"{INVENTORY}: no host with an ansible_host found")
+    for node in nodes:
+        if ipaddress.ip_address(node.address) not in subnet(nodes):
+            raise Problem(f"{INVENTORY}: {node.name} is not in {subnet(nodes)}, the network of the first node")
+    return nodes
+
+
+def subnet(nodes: list[Node]) -> ipaddress.IPv4Network:
+    """Return the /24 network that the nodes are in."""
+    return ipaddress.IPv4Network(f"{nodes[0].address}/24", strict=False)

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can go wrong in the tools for the test nodes without a node: reading apt sources, go.mod and the inventory."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import _common
+import _image
+import _inventory
+import _pod_images
+import _programs
+
+_ONE_LINE = "# deb http://old.example/debian\ndeb https://other.example/apt cloud main\ndeb [a=b] http://m.example/debian/ s main\n"
+_DEB822 = "Types: deb\nURIs: http://s.example/debian-security http://m.example/pub/debian\nSuites: bookworm\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("sources.list", _ONE_LINE, "http://m.example/debian"),
+        ("sources.list.d/debian.sources", _DEB822, "http://m.example/pub/debian"),
+        ("sources.list.d/other.list", "deb https://other.example/apt x main\n", "http://deb.debian.org/debian"),
+    ],
+)
+def test_mirror_is_the_source_whose_path_ends_in_debian(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    file = tmp_path / "etc/apt" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert _image.mirror(tmp_path) == expected
+
+
+def test_inventory_has_three_nodes_in_one_network() -> None:
+    nodes = _inventory.read_nodes()
+    assert [node.name for node in nodes] == ["node1", "node2", "node3"]
+    assert len({node.address for node in nodes}) == 3
+    assert _inventory.subnet(nodes).prefixlen == 24
+
+
+def test_inventory_is_read_as_ansible_reads_it() -> None:
+    yaml = pytest.importorskip("yaml")
+    hosts = yaml.safe_load(_inventory.INVENTORY.read_text())["masters"]["hosts"]
+    assert {node.name: node.address for node in _inventory.read_nodes()} == {
+        name: variables["ansible_host"] for name, variables in hosts.items()
+    }
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in _programs.PROGRAMS.glob("*/go.mod")])
+def test_every_group_has_programs_and_a_version_for_the_linker(name: str) -> None:
+    group = _programs.group(name)
+    assert group.programs() == [name.split("-")[0]]
+    assert "ersion=v1." in group.linker_flags()
+
+
+def test_unknown_kubelet_version_names_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBELET_VERSION", "1.2.3")
+    with pytest.raises(_common.Problem, match=r"kubelet-1\.2\.3.*kubelet-1\.37\.2"):
+        _programs.node_groups()
+
+
+def test_clean_leaves_foreign_files_in_a_directory_that_was_there_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBESTATIC_CACHE", str(tmp_path))
+    (tmp_path / "mine").write_text("keep")
+    for name in ("bin", "venvs", "collections", "nox", "go-1.26"):
+        (tmp_path / name / "below").mkdir(parents=True)
+    with _common.locked("test"):
+        pass
+    _common.remove_cache()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_clean_removes_a_directory_that_was_made_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBESTATIC_CACHE", str(tmp_path / "cache"))
+    with _common.locked("test"):
+        (tmp_path / "cache" / "venvs").mkdir()
+    _common.remove_cache()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_archive_is_the_same_each_time(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/sh").symlink_to("busybox")
+    config = _pod_images.ImageConfig(cmd=["sh"])
+    for name in ("one.tar", "two.tar"):
+        _pod_images.write_archive(tmp_path / name, root=root, name="docker.io/library/x:latest", config=config)
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    with tarfile.open(tmp_path / "one.tar") as archive:
+        index = archive.extractfile("manifest.json")
+        assert index is not None
+        assert json.load(index)[0]["RepoTags"] == ["docker.io/library/x:latest"]
