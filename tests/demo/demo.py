@@ -1,0 +1,176 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Place, change, kill and remove one static pod on three real kubelets, and show what happens. Run it with: make demo"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from _witness import container, each, expect, page, sandbox, shell, wait_for, wait_for_page
+
+# In tests/nodes, which _witness has put into the path.
+from _common import Problem, main_guard  # isort: skip
+from _inventory import INVENTORY, Node, read_nodes  # isort: skip
+
+HERE = Path(__file__).resolve().parent
+ANSIBLE = {"ANSIBLE_STDOUT_CALLBACK": "demo_lines", "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks")}
+
+Told = dict[str, str]
+
+
+class Story:
+    """The steps of the demo: what was told of each node in each step, and how long the step took."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+        self._rows: list[tuple[str, Told, float]] = []
+
+    @contextmanager
+    def step(self, name: str, headline: str) -> Iterator[Told]:
+        """Announce a step; the caller fills in a word or two per node for the table at the end."""
+        print(f"\n{len(self._rows) + 1}. {headline}", flush=True)
+        told: Told = {}
+        began = time.monotonic()
+        yield told
+        self._rows.append((name, told, time.monotonic() - began))
+
+    def table(self) -> str:
+        """Return the summary: one row per step, one column per node."""
+        head = ["step", *(f"{node.name} ({node.address})" for node in self._nodes), "took"]
+        rows = [
+            [name, *(told.get(node.name, "") for node in self._nodes), f"{took:.1f} s"]
+            for name, told, took in self._rows
+        ]
+        widths = [max(len(line[column]) for line in [head, *rows]) for column in range(len(head))]
+        lines = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in [head, *rows]]
+        lines.insert(1, ["-" * width for width in widths])
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def main() -> int:
+    """Run all steps; the first thing that is not as it should be ends the demo with a Problem."""
+    nodes = read_nodes()
+    story = Story(nodes)
+    print("kubestatic.node: one static pod on three nodes, each with a real kubelet.")
+    print("The first run builds kubelet and nodes: about 10 minutes on 2 cores. Later runs: about a minute.")
+    with story.step("start", "Start three nodes") as told:
+        if subprocess.run([sys.executable, HERE.parent / "nodes" / "nodes.py", "up"], check=False).returncode != 0:
+            raise Problem("the nodes do not start, for the reason above")
+        if any(each(nodes, sandbox).values()):
+            print("   an earlier run has left the pod behind")
+            play("remove.yml")
+        told |= {node.name: "ready" for node in nodes}
+    place(story, nodes)
+    place_again(story, nodes)
+    change(story, nodes)
+    kill(story, nodes)
+    remove(story, nodes)
+    print(f"\n{story.table()}\n")
+    print("The nodes stay up for a look: make nodes tells how to reach them, make clean removes them.")
+    return 0
+
+
+def place(story: Story, nodes: list[Node]) -> None:
+    with story.step("place", "Place static-pod from one template, as JSON on node1 and as YAML on the others") as told:
+        results = play("place.yml", greeting="Hello")
+        expect_pages(nodes, greeting="Hello")
+        for node in nodes:
+            first = shell(node, f"head --bytes=1 {results[node.name]['path']}")
+            told[node.name] = "JSON" if first == "{" else "YAML"
+        expect(set(told.values()) == {"JSON", "YAML"}, f"JSON on one node and YAML on the others, not {told}")
+
+
+def place_again(story: Story, nodes: list[Node]) -> None:
+    with story.step("same again", "Run the same playbook again") as told:
+        before = each(nodes, container)
+        results = play("place.yml", greeting="Hello")
+        after = each(nodes, container)
+        expect(not any(result["changed"] for result in results.values()), f"no change, not {results}")
+        expect(before == after, f"the containers {before}, not {after}")
+        print(f"   the same containers as before: {', '.join(one[:13] for one in after.values())}")
+        told |= dict.fromkeys(after, "unchanged")
+
+
+def change(story: Story, nodes: list[Node]) -> None:
+    with story.step("change", "Change its text; one node after the other") as told:
+        results = play("place.yml", greeting="Good morning")
+        expect_pages(nodes, greeting="Good morning")
+        told |= {name: f"down {result['downtime_seconds']} s" for name, result in results.items()}
+
+
+def kill(story: Story, nodes: list[Node]) -> None:
+    with story.step("kill", "Kill the nginx container on all nodes; the kubelets must bring it back") as told:
+        old = each(nodes, container)
+        began = time.monotonic()
+        each(nodes, lambda node: shell(node, f"crictl stop --timeout 0 {old[node.name]}"))
+
+        def back(node: Node) -> float:
+            wait_for(lambda: container(node) not in ("", old[node.name]), f"a new container on {node.name}")
+            wait_for_page(node, f"Good morning from {node.name}")
+            return time.monotonic() - began
+
+        for name, seconds in each(nodes, back).items():
+            print(f"   {name}  container {old[name][:13]} killed, a new one answers {seconds:.1f} s later")
+            told[name] = f"back in {seconds:.1f} s"
+
+
+def remove(story: Story, nodes: list[Node]) -> None:
+    with story.step("remove", "Remove it") as told:
+        play("remove.yml")
+        for node in nodes:
+            left = shell(node, "ls -A /etc/kubelet.d")
+            expect(not left and not sandbox(node) and not page(node), f"nothing of the pod on {node.name}, not {left}")
+            print(f"   {node.name}  no manifest, no sandbox, and no answer from http://{node.address}/")
+            told[node.name] = "gone"
+
+
+def play(playbook: str, **variables: str) -> dict[str, dict[str, Any]]:
+    """Run a playbook, tell each result as it comes, and return the results by node; all output where it fails."""
+    command = [
+        "ansible-playbook",
+        f"--inventory={INVENTORY}",
+        f"--extra-vars={json.dumps(variables)}",
+        str(HERE / playbook),
+    ]
+    results: dict[str, dict[str, Any]] = {}
+    output = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **ANSIBLE}
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.append(line)
+            if line.startswith("{"):
+                result = json.loads(line)
+                results[result["host"]] = result
+                print(f"   {result['host']}  {sentence(result)}", flush=True)
+    if process.returncode != 0 or len(results) != len(read_nodes()):
+        raise Problem(f"{playbook} failed with exit code {process.returncode}; its whole output:\n{''.join(output)}")
+    return results
+
+
+def sentence(result: Mapping[str, Any]) -> str:
+    """Say what became of one node."""
+    if result["failed"]:
+        return f"FAILED: {result.get('msg')}"
+    down = result.get("downtime_seconds")
+    return ("; ".join(result["actions"]) or "nothing to do") + (f"; down for {down} s" if down is not None else "")
+
+
+def expect_pages(nodes: list[Node], *, greeting: str) -> None:
+    """Ask each node over HTTP, from outside, and show its answer."""
+    for node in nodes:
+        wait_for_page(node, f"{greeting} from {node.name}")
+        print(f"   http://{node.address}/  says: {page(node)}")
+
+
+if __name__ == "__main__":
+    main_guard(main)
