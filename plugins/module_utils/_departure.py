@@ -48,7 +48,8 @@ class Departure:
 
     ``forced`` means that the kubelet is stopped now, and that the caller starts it when the directory is as it shall be.
     `old`: what the manifest said, None where that is not known. `comes_back`: the same pod, with the same uid, is to be
-    started next. `only`: the ids of the sandboxes that shall go, where others of the same pod may stay.
+    started next; `restarted_at`: Unix time at which that was done before, 0.0 for never. `only`: the ids of the sandboxes
+    that shall go, where others of the same pod may stay.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Departure:
         key: Key,
         old: Pod | None,
         comes_back: bool = False,
+        restarted_at: float = 0.0,
         only: t.AbstractSet[str] | None = None,
     ) -> None:
         self.stopped_at: float | None = None
@@ -70,8 +72,10 @@ class Departure:
         self._with_volumes = bool(old.spec.get("volumes")) if old else True
         self._comes_back = comes_back
         self._only = only
-        self._restarted_lately = False
         self._began_at = time.time()
+        # The kubelet's own restarts show in a container's attempts, but those count from 0 again where the kubelet's garbage
+        # collection, each minute, met the pod away and removed its records and logs (evictPodLogsDirectories).
+        self._restarted_lately = self._began_at - restarted_at < _BACKOFF_MEMORY_SECONDS
         self._seen: dict[str, Sandbox] = {}
         self._ended = False
 

@@ -10,10 +10,13 @@ is remembered with the manifest whenever one is seen to run.
 
 from __future__ import annotations
 
+import time
+
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Sandbox
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch
 
 
@@ -27,23 +30,33 @@ class KnownRuns:
 
     def others(self, change: Change) -> frozenset[str]:
         """Ids of the pod's sandboxes that are known to run another manifest than the one that shall be in force."""
-        uid, text = self._runs.get(change.wanted.key, ("", ""))
-        new = change.new
-        if not uid or new is None or new.text == text or _manifest.parse(text).same_as(new):
+        run, new = self._runs.get(change.wanted.key), change.new
+        if run is None or new is None or new.text == run.text or _manifest.parse(run.text).same_as(new):
             return frozenset()
-        return frozenset(box.id for box in self._sandboxes(change) if box.uid == uid)
+        return frozenset(box.id for box in self._sandboxes(change) if box.uid == run.uid)
 
     def note(self, change: Change, *, uid: str) -> None:
         """The new manifest of this change runs under this uid."""
         if change.new is not None and uid:
-            self._runs[change.wanted.key] = (uid, change.new.text)
+            self._runs[change.wanted.key] = Run(uid, change.new.text, self._restarted_at(change, uid=uid))
 
     def note_old(self, change: Change) -> None:
         """Remember what runs now before it is changed, also where it was placed by hand."""
         boxes = self._sandboxes(change)
-        if change.old is not None and boxes and boxes[0].uid != self._runs.get(change.wanted.key, ("", ""))[0]:
-            self._runs[change.wanted.key] = (boxes[0].uid, change.old.text)
+        run = self._runs.get(change.wanted.key)
+        if change.old is not None and boxes and (run is None or run.uid != boxes[0].uid):
+            self._runs[change.wanted.key] = Run(boxes[0].uid, change.old.text)
             self.remember()
+
+    def note_restart(self, change: Change) -> float:
+        """Remember that this pod is restarted now; returns the Unix time at which it was before, 0.0 for never."""
+        boxes = self._sandboxes(change)
+        if change.old is None or not boxes:
+            return 0.0
+        before = self._restarted_at(change, uid=boxes[0].uid)
+        self._runs[change.wanted.key] = Run(boxes[0].uid, change.old.text, time.time())
+        self.remember()
+        return before
 
     def forget(self, change: Change) -> None:
         """The pod is gone for good."""
@@ -52,6 +65,10 @@ class KnownRuns:
     def remember(self) -> None:
         """Keep it for the next run."""
         self._node.store.remember_runs(self._node.manifest_dir, self._runs)
+
+    def _restarted_at(self, change: Change, *, uid: str) -> float:
+        run = self._runs.get(change.wanted.key)
+        return run.restarted_at if run and run.uid == uid else 0.0
 
     def _sandboxes(self, change: Change) -> list[Sandbox]:
         namespace, name = change.wanted.key

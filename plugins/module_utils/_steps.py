@@ -158,7 +158,9 @@ class ChangeSteps:
 
     def _take_away(self, outcome: Outcome, *, for_good: bool) -> t.Generator[None, None, Departure]:
         """Take the manifest out of the kubelet's sight until its pod is gone; where that fails, put it back."""
-        departure = self._departure(outcome)
+        comes_back = outcome.change.action == _plan.RESTART
+        restarted_at = self._known.note_restart(outcome.change) if comes_back else 0.0
+        departure = self._departure(outcome, comes_back=comes_back, restarted_at=restarted_at)
         try:
             self._directory.take_away(outcome.change.filename, for_good=for_good)
             outcome.changed = True
@@ -217,13 +219,25 @@ class ChangeSteps:
         outcome.downtime = arrival.downtime
         self._known.note(change, uid=arrival.uid)
 
-    def _departure(self, outcome: Outcome, *, only: t.AbstractSet[str] | None = None) -> Departure:
+    def _departure(
+        self,
+        outcome: Outcome,
+        *,
+        comes_back: bool = False,
+        restarted_at: float = 0.0,
+        only: t.AbstractSet[str] | None = None,
+    ) -> Departure:
         from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
 
         change = outcome.change
-        comes_back = change.action == _plan.RESTART
         return Departure(
-            self._node, self._watch, key=change.wanted.key, old=change.old, comes_back=comes_back, only=only
+            self._node,
+            self._watch,
+            key=change.wanted.key,
+            old=change.old,
+            comes_back=comes_back,
+            restarted_at=restarted_at,
+            only=only,
         )
 
     def _resume(self, departure: Departure) -> str:

@@ -21,6 +21,15 @@ _KUBELET = "kubelet.json"
 _STOPPED = "kubelet-stopped.json"
 
 
+class Run(t.NamedTuple):
+    """A pod that this collection has seen running: its uid, the manifest's text, and when it was last restarted."""
+
+    uid: str
+    text: str
+    # Unix time, 0.0 for never with this uid.
+    restarted_at: float = 0.0
+
+
 class Store:
     """Small JSON files, each replaced in one rename. A missing or torn file counts as empty.
 
@@ -44,19 +53,19 @@ class Store:
         """Forget the file of this pod (namespace/name)."""
         self._change_placed(directory, {name: key for name, key in self.placed(directory).items() if key != pod})
 
-    def runs(self, directory: str) -> dict[tuple[str, str], tuple[str, str]]:
-        """What this collection has seen running: (namespace, name) -> uid, and the text of the manifest it stands for."""
+    def runs(self, directory: str) -> dict[tuple[str, str], Run]:
+        """What this collection has seen running: (namespace, name) -> the run."""
         found = self._read(_RUNS).get(directory)
         pods = found if isinstance(found, dict) else {}
         return {
-            (key.partition("/")[0], key.partition("/")[2]): (seen[0], seen[1])
+            (key.partition("/")[0], key.partition("/")[2]): Run(*seen)
             for key, seen in pods.items()
-            if isinstance(seen, list) and len(seen) == 2
+            if isinstance(seen, list) and [type(part) for part in seen] == [str, str, float]
         }
 
-    def remember_runs(self, directory: str, runs: t.Mapping[tuple[str, str], tuple[str, str]]) -> None:
+    def remember_runs(self, directory: str, runs: t.Mapping[tuple[str, str], Run]) -> None:
         if runs != self.runs(directory):
-            pods = {"/".join(key): list(seen) for key, seen in runs.items()}
+            pods = {"/".join(key): list(run) for key, run in runs.items()}
             # Without this note a failure may pass unseen the next time; with an error it would hide what was done.
             with contextlib.suppress(KubestaticError):
                 self._write(_RUNS, {**self._read(_RUNS), directory: pods})

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Run, Store
 
 MANIFESTS = "/etc/kubernetes/manifests"
 
@@ -129,3 +130,22 @@ def test_a_stopped_kubelet_is_remembered_by_the_next_run(store: Store) -> None:
 def test_a_kubelet_that_never_stopped_leaves_no_note(store: Store) -> None:
     store.kubelet_stopped_for = ""
     assert names(store) == []
+
+
+SEEN_RUN = Run("u1", "kind: Pod\n", 1_700_000_000.5)
+
+
+def test_a_run_is_remembered(store: Store) -> None:
+    store.remember_runs(MANIFESTS, {("default", "a"): SEEN_RUN, ("kube-system", "b"): Run("u2", "b")})
+    assert Store(store.path).runs(MANIFESTS) == {
+        ("default", "a"): SEEN_RUN,
+        ("kube-system", "b"): Run("u2", "b", restarted_at=0.0),
+    }
+    assert store.runs("/elsewhere") == {}
+
+
+@pytest.mark.parametrize("torn", [["u1", "text"], ["u1", "text", "1"], [1, "text", 1.0], {"uid": "u1"}, "u1"])
+def test_what_is_not_whole_is_no_run(store: Store, torn: object) -> None:
+    os.makedirs(store.path)
+    pathlib.Path(store.path, "runs.json").write_text(json.dumps({MANIFESTS: {"default/a": torn}}))
+    assert store.runs(MANIFESTS) == {}

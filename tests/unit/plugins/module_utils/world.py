@@ -29,6 +29,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _arrival,
     _command,
     _departure,
+    _known_runs,
     _kubelet_service,
     _module,
     _node,
@@ -172,7 +173,7 @@ class World:
     def installed(self) -> t.Iterator[World]:
         """Put the clock, the store's path and the place of crictl into the rooms."""
         places: list[tuple[t.Any, str, t.Any]] = [
-            *((room, "time", self) for room in (_arrival, _departure, _rollout, _steps, _watch)),
+            *((room, "time", self) for room in (_arrival, _departure, _known_runs, _rollout, _steps, _watch)),
             (_kubelet_service, "is_alive", lambda _pid: self.kubelet_runs),
             (_command, "run", self.run),
             *((room, "Store", lambda **options: Store(self.store_path, **options)) for room in (_node, _static_pods)),
@@ -361,6 +362,12 @@ class World:
 
     def _behaviour(self, image: str) -> Image:
         return self.images.get(image, Image())
+
+    def collect_garbage(self) -> None:
+        """What the kubelet does each minute: of pods that are gone the records and the logs go (kuberuntime_gc.go)."""
+        alive = {box.uid for box in self.boxes}
+        self._ended = [(box, one) for box, one in self._ended if box.uid in alive]
+        self._starts = {uid: starts for uid, starts in self._starts.items() if uid in alive}
 
     def _live(self) -> None:
         for box in self.boxes:

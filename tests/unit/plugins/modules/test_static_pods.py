@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir, _module
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Run, Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pod, static_pod_info, static_pods
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import (
     Box,
@@ -106,6 +106,20 @@ def test_restarts_in_a_row_are_not_taken_for_a_crash_loop(world: World) -> None:
     world.settle(700)
     one(world, name="web", state="restarted")
     assert len([command for command in world.commands if command.startswith("crictl rm")]) == 3
+
+
+def test_the_kubelets_garbage_collection_hides_no_restart(world: World) -> None:
+    """It may meet the pod away: then the attempts of its containers count from 0 again, and the back-off is still there."""
+    one(world, content=OLD)
+    assert one(world, name="web", state="restarted")["downtime_seconds"] < 5
+    text = files(world)["web.yaml"]
+    os.unlink(f"{world.manifests}/web.yaml")
+    world.settle(10)
+    world.collect_garbage()
+    write(world, "web.yaml", text)
+    world.settle(5)
+    assert [container.attempt for container in world.boxes[0].containers] == [0]
+    assert one(world, name="web", state="restarted")["downtime_seconds"] < 5
 
 
 def test_a_mapping_is_written_as_json_by_the_file_name(world: World) -> None:
@@ -531,7 +545,7 @@ def test_an_older_manifest_that_nothing_takes_away_is_told(world: World) -> None
 def test_another_text_of_the_same_pod_is_no_older_manifest(world: World) -> None:
     one(world, content=OLD)
     spelt_out = manifest(image="good:1", restartPolicy="Always")
-    Store(world.store_path).remember_runs(world.manifests, {("default", "web"): (world.boxes[0].uid, spelt_out)})
+    Store(world.store_path).remember_runs(world.manifests, {("default", "web"): Run(world.boxes[0].uid, spelt_out)})
     assert not one(world, content=OLD)["failed"]
 
 
