@@ -97,21 +97,6 @@ def test_restarts_in_a_row_are_not_delayed(node: Node) -> None:
     assert len(logs) > 1, "the logs of earlier containers stay"
 
 
-def test_a_restart_is_not_delayed_after_the_kubelets_garbage_collection_either(node: Node) -> None:
-    """It removes what tells of the restart before, with a pod that it meets away; the kubelet's back-off stays."""
-    assert node.module("static_pod", definition=pod("web"))["changed"]
-    node.module("static_pod", name="web", state="restarted", settle=0)
-    node.sh(f"mv {MANIFESTS}/web.yaml {MANIFESTS}/.web.yaml.away")
-    wait_for(
-        lambda: not node.sh("ls -d /var/log/pods/default_web-*", check=False).startswith("/"), "the minute", seconds=120
-    )
-    node.sh(f"mv {MANIFESTS}/.web.yaml.away {MANIFESTS}/web.yaml")
-    wait_for(lambda: node.running("web"), "the pod is back")
-    (container,) = (one for one in node.crictl("ps")["containers"] if one["id"] in node.running("web"))
-    assert container["metadata"]["attempt"] in (0, None), "nothing in the runtime tells of the restart before"
-    assert node.module("static_pod", name="web", state="restarted", settle=0)["downtime_seconds"] < 8
-
-
 def test_a_dotted_name_is_warned_of(node: Node) -> None:
     result = node.module("static_pod", definition=pod("web.v1"))
     assert not result["failed"], result["msg"]
