@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import time
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils._command import NOT_STARTED, Run
@@ -15,6 +17,11 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store, boot_id
 
 UNIT = "kubelet.service"
+
+_PROPERTIES = (
+    *("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts"),
+    *("FragmentPath", "DropInPaths", "NeedDaemonReload"),
+)
 
 
 class Kubelet(t.NamedTuple):
@@ -27,10 +34,27 @@ class Kubelet(t.NamedTuple):
     minor: int
 
 
-class KubeletService:
-    """The systemd unit ``kubelet.service`` of this node."""
+class State(t.NamedTuple):
+    """What systemd says of the unit. ``files`` are its FragmentPath and its DropInPaths, in the order in which they count."""
 
-    def __init__(self, run: Run, *, store: Store) -> None:
+    load_state: str
+    active_state: str
+    sub_state: str
+    unit_file_state: str
+    main_pid: int
+    restarts: int
+    files: tuple[str, ...]
+    needs_reload: bool
+
+    def __str__(self) -> str:
+        return f"{self.active_state}, {self.sub_state}"
+
+
+class KubeletService:
+    """The systemd unit of this node's kubelet."""
+
+    def __init__(self, run: Run, *, store: Store, unit: str = UNIT) -> None:
+        self.unit = unit
         self._run = run
         self._store = store
 
@@ -41,33 +65,53 @@ class KubeletService:
         is_known = bool(known) and known["process"] == process_identity(known["pid"])
         pid = known["pid"] if is_known else self.main_pid()
         try:
-            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
-                argv = tuple(file.read().rstrip("\0").split("\0"))
+            argv = command_line(pid)
             cwd = os.readlink(f"/proc/{pid}/cwd")
         except OSError as exc:
             raise KubestaticError(f"the kubelet (process {pid}) ended while it was looked at: {exc.strerror}") from None
         if not is_known:
-            version = self._ask_version(f"/proc/{pid}/exe")
+            version = self.version_of(f"/proc/{pid}/exe")
             known = {"pid": pid, "process": process_identity(pid), "version": version}
             self._store.kubelet = known
         return Kubelet(pid=pid, argv=argv, cwd=cwd, version=known["version"], minor=minor_of(known["version"]))
 
     def main_pid(self) -> int:
         """The process id of the kubelet. Raises KubestaticError with the unit's state where there is none."""
-        state = self._state()
-        if state.get("LoadState") == "not-found":
-            raise KubestaticError(f"no kubelet is installed here: systemd knows no {UNIT}; install it first")
-        pid = int(state.get("MainPID") or 0)
-        if not pid:
+        state = self.state()
+        if not state.main_pid:
             why = (
                 "an earlier run of this collection was cut off while it held it down, and the next run starts it"
                 if self._store.kubelet_stopped_for
                 else "a manifest that changes while the kubelet is down costs the old pod its orderly stop (1 s, no preStop hook)"
             )
-            raise KubestaticError(
-                f"the kubelet does not run ({UNIT} is {state.get('ActiveState')}, {state.get('SubState')}); start it first: {why}"
-            )
-        return pid
+            raise KubestaticError(f"the kubelet does not run ({self.unit} is {state}); start it first: {why}")
+        return state.main_pid
+
+    def state(self) -> State:
+        """Ask systemd. Raises KubestaticError where there is no such unit, or no systemd."""
+        found = self._show()
+        if found.get("LoadState") == "not-found":
+            raise KubestaticError(f"no kubelet is installed here: systemd knows no {self.unit}; install it first")
+        return State(
+            load_state=found.get("LoadState", ""),
+            active_state=found.get("ActiveState", ""),
+            sub_state=found.get("SubState", ""),
+            unit_file_state=found.get("UnitFileState", ""),
+            main_pid=int(found.get("MainPID") or 0),
+            restarts=int(found.get("NRestarts") or 0),
+            files=(found.get("FragmentPath", ""), *found.get("DropInPaths", "").split()),
+            needs_reload=found.get("NeedDaemonReload") == "yes",
+        )
+
+    def reload(self) -> None:
+        """Have systemd read its unit files again."""
+        self._do("daemon-reload")
+
+    def restart(self) -> None:
+        """Stop and start, or start. systemd does not wait until the kubelet is well."""
+        # A unit that failed too often is not started again before this.
+        self._do("reset-failed", self.unit)
+        self._do("restart", self.unit)
 
     def stop(self, *, holder: str) -> None:
         """Stop the unit for a moment. `holder`: the manifest directory whose lock this run holds until it ends.
@@ -75,41 +119,51 @@ class KubeletService:
         Where this run is killed before `start`, the next one starts the unit.
         """
         self._store.kubelet_stopped_for = holder
-        self._systemctl("stop")
+        self._do("stop", self.unit)
 
     def start(self) -> None:
-        self._systemctl("start")
+        self._do("start", self.unit)
         self._store.kubelet_stopped_for = ""
 
     def start_after_cut(self) -> bool:
         """Start the unit that a killed run left stopped; False where somebody else has started it meanwhile."""
-        if int(self._state().get("MainPID") or 0):
+        if self.state().main_pid:
             self._store.kubelet_stopped_for = ""
             return False
         self.start()
         return True
 
-    def journal(self, *, since: float) -> list[str]:
-        """The unit's log lines since this Unix time; empty where its log goes elsewhere."""
+    def journal(self, *, since: float, lines: int | None = None) -> list[str]:
+        """The unit's log lines since this Unix time, the last `lines` of them; empty where its log goes elsewhere."""
+        count = [] if lines is None else [f"--lines={lines}"]
         _code, out, _err = self._run(
-            ["journalctl", f"--unit={UNIT}", f"--since=@{since:.6f}", "--output=cat", "--no-pager", "--quiet"]
+            [
+                "journalctl",
+                f"--unit={self.unit}",
+                f"--since=@{since:.6f}",
+                "--output=cat",
+                "--no-pager",
+                "--quiet",
+                *count,
+            ]
         )
         return out.splitlines()
 
-    def _systemctl(self, verb: str) -> None:
-        code, out, err = self._run(["systemctl", verb, UNIT])
+    def _do(self, *words: str) -> None:
+        code, out, err = self._run(["systemctl", *words])
         if code != 0:
-            raise KubestaticError(f"systemctl {verb} {UNIT} failed: {err.strip() or out.strip()}")
+            raise KubestaticError(f"systemctl {' '.join(words)} failed: {err.strip() or out.strip()}")
 
-    def _state(self) -> dict[str, str]:
-        code, out, err = self._run(["systemctl", "show", UNIT, "--property=LoadState,ActiveState,SubState,MainPID"])
+    def _show(self) -> dict[str, str]:
+        code, out, err = self._run(["systemctl", "show", self.unit, f"--property={','.join(_PROPERTIES)}"])
         if code == NOT_STARTED:
             raise KubestaticError("this node has no systemctl; the kubelet must be a systemd unit")
         if code != 0:
-            raise KubestaticError(f"systemctl cannot tell the state of {UNIT}: {err.strip() or out.strip()}")
+            raise KubestaticError(f"systemctl cannot tell the state of {self.unit}: {err.strip() or out.strip()}")
         return dict(line.partition("=")[::2] for line in out.splitlines())
 
-    def _ask_version(self, executable: str) -> str:
+    def version_of(self, executable: str) -> str:
+        """What this kubelet program calls its version, such as 1.34.4."""
         code, out, err = self._run([executable, "--version"])
         match = re.search(r"v(\d+\.\d+\.\d+\S*)", out)
         if code != 0 or not match:
@@ -117,9 +171,40 @@ class KubeletService:
         return match.group(1)
 
 
+def healthz(address: str, port: int) -> str:
+    """Ask the kubelet's healthz endpoint (plain HTTP, no credentials); what is wrong, empty where it says ok.
+
+    It says that the kubelet has come up and listens, nothing about pods or the runtime.
+    """
+    try:
+        with socket.create_connection((address, port), timeout=2) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            status = connection.makefile("rb").readline().decode("ascii", "replace").split()
+    except OSError as exc:
+        return f"its healthz on {address}:{port} does not answer: {exc.strerror or exc}"
+    return (
+        "" if status[1:2] == ["200"] else f"its healthz on {address}:{port} answers {' '.join(status[1:]) or 'nothing'}"
+    )
+
+
+def started_at(pid: int) -> float:
+    """When a process started, as Unix time by today's clock; 0.0 for one that is gone."""
+    identity = process_identity(pid)
+    if not identity:
+        return 0.0
+    ticks = int(identity.split()[1])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
 def is_alive(pid: int) -> bool:
     """True while the process exists: the cheap question for a loop, without a command."""
     return os.path.exists(f"/proc/{pid}")
+
+
+def command_line(pid: int) -> tuple[str, ...]:
+    """The words with which the process was started. Raises OSError for one that is gone."""
+    with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
+        return tuple(file.read().rstrip("\0").split("\0"))
 
 
 def process_identity(pid: int) -> str:
@@ -133,6 +218,14 @@ def process_identity(pid: int) -> str:
             return f"{boot_id()} {file.read().rpartition(')')[2].split()[19]}"
     except OSError:
         return ""
+
+
+def is_same_program(pid: int, program: str) -> bool:
+    """Whether the process runs the program that lies there now, and not one that was replaced since."""
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", program)
+    except OSError:
+        return False
 
 
 def minor_of(version: str) -> int:

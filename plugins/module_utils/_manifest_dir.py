@@ -129,8 +129,10 @@ def require_filename(filename: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str) -> t.Iterator[None]:
+def locked(path: str, *, what: str = "static pods") -> t.Iterator[None]:
     """Hold the directory for this process alone; the kernel lets go of it when the process ends, however it ends.
+
+    `what` is changed here, for the message.
 
     Raises KubestaticError at once where another run holds it: two runs would undo each other's waits.
     """
@@ -140,7 +142,7 @@ def locked(path: str) -> t.Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise KubestaticError(
-                f"{path}: another run{_lock_holder(handle)} is changing static pods here; let it finish and run again"
+                f"{path}: another run{_lock_holder(handle)} is changing {what} here; let it finish and run again"
             ) from None
         yield
     finally:

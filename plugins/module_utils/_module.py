@@ -53,7 +53,9 @@ def raising(module: AnsibleModule) -> t.Iterator[None]:
 def require_root() -> None:
     """Raise KubestaticError for everybody else: manifests, the runtime's socket and the kubelet's process are root's."""
     if os.geteuid() != 0:
-        raise KubestaticError("static pods are root's business and this task runs as another user; set become: true")
+        raise KubestaticError(
+            "static pods and kubelets are root's business and this task runs as another user; set become: true"
+        )
 
 
 def _require_yaml(module: AnsibleModule) -> None:

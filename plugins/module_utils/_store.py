@@ -19,6 +19,8 @@ _PLACED = "placed.json"
 _RUNS = "runs.json"
 _KUBELET = "kubelet.json"
 _STOPPED = "kubelet-stopped.json"
+_START = "kubelet-start.json"
+_CHANGE = "kubelet-change.json"
 
 
 class Run(t.NamedTuple):
@@ -83,6 +85,39 @@ class Store:
         if self._remember:
             with contextlib.suppress(KubestaticError):
                 self._write(_KUBELET, dict(seen))
+
+    @property
+    def kubelet_start(self) -> dict[str, t.Any]:
+        """The last start of a kubelet that was seen; empty for none.
+
+        ``process`` is its identity, ``inputs`` what it read, as digests, ``identity`` what it knows its pods by.
+        """
+        found = self._read(_START)
+        whole = (
+            found.get("process") and isinstance(found.get("inputs"), dict) and isinstance(found.get("identity"), list)
+        )
+        return found if whole else {}
+
+    @kubelet_start.setter
+    def kubelet_start(self, seen: t.Mapping[str, t.Any]) -> None:
+        # Without it the times of the files tell; a node whose /var is full shall not fail for that.
+        if self._remember and seen != self.kubelet_start:
+            with contextlib.suppress(KubestaticError):
+                self._write(_START, dict(seen))
+
+    @property
+    def kubelet_change(self) -> dict[str, t.Any]:
+        """The change of the kubelet's configuration that is under way, or was when a run was killed; empty for none.
+
+        ``files``: path -> ``before`` (text, mode, owner, group) and ``after`` (digest of the text that took its place).
+        """
+        found = self._read(_CHANGE)
+        return found if isinstance(found.get("files"), dict) else {}
+
+    @kubelet_change.setter
+    def kubelet_change(self, change: t.Mapping[str, t.Any]) -> None:
+        if change != self.kubelet_change:
+            self._write(_CHANGE, dict(change))
 
     @property
     def kubelet_stopped_for(self) -> str:

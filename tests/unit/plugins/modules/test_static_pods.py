@@ -367,7 +367,10 @@ def test_not_root(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_module, "require_root", require_root)
     result = untouched(world, lambda: one(world, content=NEW))
-    assert result["msg"] == "static pods are root's business and this task runs as another user; set become: true"
+    assert (
+        result["msg"]
+        == "static pods and kubelets are root's business and this task runs as another user; set become: true"
+    )
 
 
 # ---- nodes on which little can be seen

@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Several files changed as one: all of them, or none, whatever fails and wherever the run is killed.
+
+Before the first file changes, what all of them said is in the store. It goes from there once the kubelet is proven on the
+new ones. A run that finds it there undoes what it tells of first: the old files are the ones that worked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import _node_files
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Content, Tree
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+# Drop-ins and units are world-readable where packages place them; what may hold a secret is not.
+_PUBLIC, _SECRET = 0o644, 0o600
+_DIRECTORY_MODE = 0o755
+
+SetContext = t.Callable[[str, str], object]
+
+
+class FileChange(t.NamedTuple):
+    """One file, as it is and as it shall be. The path has no links in it."""
+
+    path: str
+    before: Content
+    after: Content
+
+
+def of(tree: Tree, *, secret: bool) -> list[FileChange]:
+    """The files of a planned tree that differ from what is there. `secret`: new files are for root alone."""
+    changes = []
+    for path, text in tree.planned.items():
+        before = _node_files.content(path)
+        if text == before.text:
+            continue
+        mode = before.mode if before.text is not None else (_SECRET if secret else _PUBLIC)
+        # A file that holds a secret from now on is nobody else's, whatever it was before.
+        mode = mode & ~0o077 if secret and path.endswith((".yaml", ".yml", ".json", ".conf")) else mode
+        changes.append(FileChange(path, before, Content(text, mode, before.owner, before.group)))
+    return changes
+
+
+class Journal:
+    """The change that is under way, as the store knows it."""
+
+    def __init__(self, store: Store, *, set_context: SetContext) -> None:
+        self._store = store
+        self._set_context = set_context
+
+    def begin(self, changes: t.Sequence[FileChange]) -> list[str]:
+        """All that may fail while nothing has changed: new directories and files, and the note. Returns the directories."""
+        made: list[str] = []
+        try:
+            for change in changes:
+                made += _node_files.make_directory(os.path.dirname(change.path), mode=_DIRECTORY_MODE)
+                _node_files.prepare(change.path, change.after, set_context=self._set_context)
+            files = {
+                change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
+            }
+            self._store.kubelet_change = {"files": files, "directories": made}
+        except KubestaticError:
+            for change in changes:
+                _node_files.discard(change.path)
+            _remove_directories(made)
+            raise
+        return made
+
+    def put_in_force(self, changes: t.Sequence[FileChange]) -> None:
+        for change in changes:
+            try:
+                _node_files.put_in_force(change.path, change.after)
+            except OSError as exc:
+                raise KubestaticError(f"{change.path}: cannot be replaced: {exc.strerror}") from None
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._store.kubelet_change)
+
+    def undo(self) -> list[str]:
+        """Put every file back that still is as the change left it; returns sentences."""
+        change = self._store.kubelet_change
+        told = []
+        for path, note in change.get("files", {}).items():
+            before = Content(*note["before"])
+            now = _node_files.content(path)
+            _node_files.discard(path)
+            if _digest(now.text) == _digest(before.text):
+                continue
+            if _digest(now.text) != note["after"]:
+                told.append(f"left {path} as it is: it was changed by hand after a run of this collection was cut off")
+                continue
+            _node_files.prepare(path, before, set_context=self._set_context)
+            _node_files.put_in_force(path, before)
+            told.append(f"put {path} back" if before.text is not None else f"removed {path} again")
+        _remove_directories(change.get("directories", []))
+        self.close()
+        return told
+
+    def close(self) -> None:
+        """The files that are there are the ones to keep."""
+        self._store.kubelet_change = {}
+
+    def undone(self, tree: Tree) -> Tree:
+        """The files as `undo` would leave them, for check mode."""
+        for path, note in self._store.kubelet_change.get("files", {}).items():
+            if _digest(_node_files.content(path).text) == note["after"]:
+                tree = tree.with_file(path, Content(*note["before"]).text)
+        return tree
+
+
+def _remove_directories(paths: t.Sequence[str]) -> None:
+    for path in reversed(paths):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
+
+def _digest(text: str | None) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() if text is not None else ""

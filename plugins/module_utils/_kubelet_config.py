@@ -1,0 +1,225 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""One call of kubelet_config: from what is wanted of a kubelet to one that is proven to run so, or to the old one again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_change,
+    _kubelet_edit,
+    _kubelet_guard,
+    _kubelet_health,
+    _kubelet_start,
+    _manifest_dir,
+    _node_files,
+)
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import FileChange, Journal
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
+
+AUTO, NEVER, ALWAYS = "auto", "never", "always"
+
+# Longer lists of reasons are cut.
+_FEW = 3
+
+
+class Order(t.NamedTuple):
+    """How a change is carried out: when the kubelet is restarted, how long it is waited for, what may be lost.
+
+    Times are in seconds. ``secret``: the settings hold something that only root may read.
+    """
+
+    restart: str
+    wait: bool
+    wait_timeout: int
+    settle: int
+    rollback: bool
+    create_directories: bool
+    allow_pod_loss: bool
+    secret: bool
+
+
+class Plan(t.NamedTuple):
+    """What a call is about to do. ``reason`` says why a restart is due, also where none is to happen.
+
+    ``directory`` is the manifest directory where it has to be made, ``reload`` whether systemd must read its files again.
+    """
+
+    new: Setup
+    files: tuple[FileChange, ...]
+    restart: bool
+    reason: str
+    directory: str
+    reload: bool
+
+
+class Done(t.NamedTuple):
+    """What was done, or would be in check mode."""
+
+    changed: bool
+    actions: list[str]
+    restarted: bool
+    reason: str
+
+
+class Failed(KubestaticError):
+    """A change that did not work out. ``journal`` holds the last lines of the kubelet's log, ``restarted`` is how it ended."""
+
+    def __init__(
+        self, message: str, *, actions: t.Sequence[str], journal: t.Sequence[str], restarted: bool, reason: str
+    ) -> None:
+        super().__init__(message, actions=actions)
+        self.journal = list(journal)
+        self.restarted = restarted
+        self.reason = reason
+
+
+def plan(look: Look, wish: Wish, order: Order) -> Plan:
+    """Decide what is to be done. Raises KubestaticError for what is refused; nothing is touched."""
+    old = look.setup
+    new = _kubelet_edit.planned(old, wish)
+    files = tuple(_kubelet_change.of(new.tree, secret=order.secret))
+    due = tuple(_due(look, new))
+    restart = order.restart == ALWAYS or (order.restart == AUTO and bool(due))
+    directory = _kubelet_guard.manifest_dir(new.layers)
+    makes = bool(directory) and not os.path.lexists(directory)
+    if makes and not order.create_directories and directory != _kubelet_guard.manifest_dir(old.layers):
+        raise KubestaticError(
+            f"{directory}: the manifest directory does not exist; create it (mode 0700, owner root) or set"
+            " create_directories: true"
+        )
+    if directory and not makes:
+        _manifest_dir.require_usable(directory)
+    if order.restart == AUTO:
+        look.require_well()
+    if restart and not order.allow_pod_loss and look.kubelet is not None:
+        pods = look.static_pods()
+        _kubelet_guard.require_safe(look.identity, _kubelet_guard.identity(new.layers), pods=pods)
+        _kubelet_guard.require_same_minor(look.service, look.kubelet, program=new.unit.argv[0], pods=pods)
+    units = {os.path.realpath(path) for path in new.unit.files}
+    return Plan(
+        new=new,
+        files=files,
+        restart=restart,
+        reason=_told(due or (["restart: always"] if restart else [])),
+        directory=directory if makes and order.create_directories else "",
+        reload=look.state.needs_reload or any(change.path in units for change in files),
+    )
+
+
+def _due(look: Look, new: Setup) -> list[str]:
+    """Why the kubelet has to be restarted once the files are as they shall be."""
+    if look.kubelet is None:
+        return ["it does not run"]
+    found = _kubelet_start.stale(look.kubelet, new, store=look.store, needs_reload=look.state.needs_reload)
+    if not found and not _kubelet_start.is_known(look.kubelet, store=look.store):
+        # The times of the files tell nothing of what is only planned.
+        found = _kubelet_start.differences(_kubelet_start.inputs(look.setup), _kubelet_start.inputs(new))
+    return found
+
+
+def foretell(one: Plan) -> Done:
+    """What `carry_out` would do."""
+    actions = [f"would make {one.directory}"] if one.directory else []
+    actions += [f"would {'write' if change.before.text is None else 'change'} {change.path}" for change in one.files]
+    actions += [f"would restart the kubelet: {one.reason}"] if one.restart else []
+    return Done(bool(actions), actions, one.restart, one.reason)
+
+
+def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
+    """Do it. Raises Failed where something fails after the first file; then the old files are in force, or it says why not."""
+    actions: list[str] = []
+    if one.directory:
+        _node_files.make_directory(one.directory, mode=0o700)
+        actions.append(f"made {one.directory}")
+    if one.files:
+        journal.begin(one.files)
+    pid, started = 0, False
+    try:
+        journal.put_in_force(one.files)
+        actions += [f"{'wrote' if change.before.text is None else 'changed'} {change.path}" for change in one.files]
+        if one.reload:
+            look.service.reload()
+        if one.restart:
+            started = True
+            pid = _restart(look, one.new, order, settle=order.settle, watch=one.new)
+            actions.append(f"restarted the kubelet: {one.reason}")
+    except KubestaticError as exc:
+        raise _after_failure(look, one, order, exc, journal=journal, actions=actions, started=started) from None
+    journal.close()
+    if not pid and look.kubelet is not None and not one.reason:
+        # From now on digests tell of this process, and not the times of files.
+        pid = look.kubelet.pid
+    if pid:
+        _kubelet_start.remember(look.store, pid=pid, setup=one.new)
+    return Done(bool(actions), actions, one.restart, one.reason)
+
+
+def _restart(look: Look, setup: Setup, order: Order, *, settle: int, watch: Setup | None) -> int:
+    """Restart the kubelet on this setup and wait until it is proven; the process id."""
+    since = time.time()
+    with contextlib.ExitStack() as held:
+        directory = look.identity.manifest_dir
+        if directory and os.path.isdir(directory):
+            # What changes while the kubelet is down costs its pod the orderly stop.
+            held.enter_context(_manifest_dir.locked(directory))
+        look.service.restart()
+        if not order.wait:
+            return look.service.state().main_pid
+        identity = _kubelet_guard.identity(setup.layers)
+        moved = watch is not None and identity.manifest_dir != directory and look.runtime is not None
+        return _kubelet_health.prove(
+            look.service,
+            setup,
+            since=since,
+            timeout=order.wait_timeout,
+            settle=settle,
+            runtime=look.runtime if moved else None,
+            manifest_dir=identity.manifest_dir,
+            node_name=identity.node_name,
+        )
+
+
+def _after_failure(
+    look: Look,
+    one: Plan,
+    order: Order,
+    exc: KubestaticError,
+    *,
+    journal: Journal,
+    actions: list[str],
+    started: bool,
+) -> Failed:
+    """Put the old files back and prove the kubelet on them; what is to be said of all that."""
+    lines = exc.journal if isinstance(exc, _kubelet_health.Unwell) else []
+    story = str(exc)
+    if not order.rollback:
+        journal.close()
+        story += "; the new configuration stays in force, as rollback is false"
+    elif one.files:
+        actions += journal.undo()
+        try:
+            if one.reload:
+                look.service.reload()
+            if started:
+                pid = _restart(look, look.setup, order, settle=0, watch=None)
+                _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
+                actions.append("restarted the kubelet on the old configuration")
+            story += "; the old configuration is in force again" + (" and the kubelet is well on it" if started else "")
+        except KubestaticError as second:
+            story += f"; the old configuration is in force again, but the kubelet is not well on it either: {second}"
+    return Failed(story, actions=actions, journal=lines, restarted=started, reason=one.reason)
+
+
+def _told(reasons: t.Sequence[str]) -> str:
+    few = list(reasons[:_FEW])
+    return ", ".join(few) + (f" and {len(reasons) - _FEW} more" if len(reasons) > _FEW else "")

@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""The module kubelet_config: its parameters in, its result out, and no secret in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _command,
+    _kubelet_config,
+    _kubelet_guard,
+    _kubelet_layers,
+    _kubelet_look,
+    _kubelet_options,
+    _kubelet_report,
+    _manifest_dir,
+    _module,
+    _yaml,
+    _yaml_edit,
+)
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Journal
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_config import Failed, Order, Plan
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS, Layers
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_report import HIDDEN
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+_HEADER_FLAG = re.compile(r"""(--manifest-url-header[= ])("[^"]*"|'[^']*'|\S+)""")
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Carry out one call. Raises KubestaticError for what is refused before anything is touched."""
+    _module.require_root()
+    wish = _kubelet_options.wish(module.params)
+    order = Order(
+        **{option: module.params[option] for option in Order._fields if option != "secret"},
+        secret=bool(module.params["static_pod_url_headers"]),
+    )
+    store = Store(remember=not module.check_mode)
+    journal = Journal(store, set_context=_context_setter(module))
+    with contextlib.nullcontext() if module.check_mode else _locked(store):
+        healed = _heal(journal, check_mode=module.check_mode)
+        tree = journal.undone(Tree()) if module.check_mode else Tree()
+        try:
+            look = _kubelet_look.look(
+                _command.run, store=store, unit=module.params["unit"], search_path=os.environ.get("PATH", ""), tree=tree
+            )
+            for warning in _kubelet_options.require_known(wish, minor=look.minor):
+                module.warn(warning)
+            plan = _kubelet_config.plan(look, wish, order)
+            _require_url(look, plan)
+        except KubestaticError as exc:
+            raise KubestaticError(str(exc), actions=healed) from None
+        shown = {"effective": _effective(plan.new.layers, wish), "journal": [], **_diff(module, plan)}
+        try:
+            done = _kubelet_config.foretell(plan) if module.check_mode else _carry_out(look, plan, order, journal)
+        except Failed as exc:
+            return {
+                **shown,
+                "failed": True,
+                "msg": str(exc),
+                "changed": bool(healed or exc.actions),
+                "effective": _effective(look.setup.layers if order.rollback else plan.new.layers, wish),
+                "restarted": exc.restarted,
+                "restart_reason": exc.reason,
+                "journal": exc.journal,
+                "actions": healed + exc.actions,
+            }
+    return {
+        **shown,
+        "changed": done.changed or bool(healed),
+        "restarted": done.restarted,
+        "restart_reason": done.reason,
+        "actions": healed + done.actions,
+    }
+
+
+def _carry_out(look: Look, plan: Plan, order: Order, journal: Journal) -> _kubelet_config.Done:
+    return _kubelet_config.carry_out(look, plan, order, journal=journal)
+
+
+def _heal(journal: Journal, *, check_mode: bool) -> list[str]:
+    """Undo what a run that was cut off has left. Returns sentences."""
+    if not journal.is_open:
+        return []
+    why = "an earlier run was cut off before the kubelet was proven on it"
+    if check_mode:
+        return [f"would put the kubelet's old configuration back: {why}"]
+    return [f"{sentence}: {why}" for sentence in journal.undo()]
+
+
+@contextlib.contextmanager
+def _locked(store: Store) -> t.Iterator[None]:
+    """One call at a time on this node."""
+    try:
+        os.makedirs(store.path, mode=0o700, exist_ok=True)
+    except OSError as exc:
+        raise KubestaticError(
+            f"{store.path}: cannot be made: {exc.strerror}; without it nothing could be put back, make it writable"
+        ) from None
+    with _manifest_dir.locked(store.path, what="the kubelet's configuration"):
+        yield
+
+
+def _context_setter(module: AnsibleModule) -> t.Callable[[str, str], None]:
+    def set_context(path: str, final_path: str) -> None:
+        if module.selinux_enabled():
+            with _module.raising(module):
+                module.set_context_if_different(path, module.selinux_default_context(final_path), False)
+
+    return set_context
+
+
+def _require_url(look: Look, plan: Plan) -> None:
+    """A URL that is new to this kubelet must answer with pods before the kubelet waits for it."""
+    url, headers = _url(plan.new.layers)
+    if not url or (url, headers) == _url(look.setup.layers):
+        return
+    from ansible_collections.kubestatic.node.plugins.module_utils import _pod_url
+
+    name = _kubelet_guard.identity(plan.new.layers).node_name
+    _pod_url.require_pods(url, headers=headers, node_name=name, minor=look.minor, environment=plan.new.unit.environment)
+
+
+def _url(layers: Layers) -> tuple[str, dict[str, list[str]]]:
+    headers: dict[str, list[str]] = {}
+    for config in layers.configs:
+        given, value = _kubelet_layers.lookup(config.data, HEADERS)
+        if given and isinstance(value, dict):
+            headers.update({name: values for name, values in value.items() if isinstance(values, list)})
+    return _kubelet_guard.text(layers, _kubelet_guard.URL), headers
+
+
+def _effective(layers: Layers, wish: Wish) -> dict[str, t.Any]:
+    settings = {
+        ".".join(key): _kubelet_report.setting(layers, key) for key, _value in _kubelet_layers.leaves(wish.settings)
+    }
+    return {**settings, **{f"--{name}": _kubelet_report.flag(layers, name) for name in wish.flags}}
+
+
+def _diff(module: AnsibleModule, plan: Plan) -> dict[str, t.Any]:
+    if not module._diff:
+        return {}
+    return {
+        "diff": [
+            {
+                "before_header": change.path,
+                "after_header": change.path,
+                "before": without_secrets(change.before.text or ""),
+                "after": without_secrets(change.after.text or ""),
+            }
+            for change in plan.files
+        ]
+    }
+
+
+def without_secrets(text: str) -> str:
+    """A configuration or environment file as it may be shown."""
+    text = _HEADER_FLAG.sub(rf"\1{HIDDEN}", text)
+    if HEADERS[0] not in text:
+        return text
+    try:
+        data = _yaml.load(text).data
+        headers = data.get(HEADERS[0]) if isinstance(data, dict) else None
+        if not isinstance(headers, dict):
+            return text
+        return _yaml_edit.merged(text, {HEADERS[0]: {name: [HIDDEN] for name in headers}})
+    except KubestaticError:
+        return "(not shown, as it holds a secret)\n"

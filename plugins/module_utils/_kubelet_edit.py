@@ -1,0 +1,212 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""From wanted settings and flags to a changed setup of the node, each setting in the layer where it belongs.
+
+A change is planned on a `Tree`, then the layers are read from that tree as the kubelet would read them: what is not
+in force there is refused, with the file and line that wins. So every rule of precedence is asked, and none written twice.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_layers,
+    _yaml,
+    _yaml_edit,
+)
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Given, Key, Layers
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DROP_IN, FILE, FLAG
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import OWN_DROP_IN, Setup
+
+AUTO = "auto"
+
+# What a kubelet without --config has otherwise (applyLegacyDefaults, cmd/kubelet/app/options/options.go).
+_FLIPPING: tuple[Key, ...] = (
+    ("authentication", "anonymous", "enabled"),
+    ("authentication", "webhook", "enabled"),
+    ("authorization", "mode"),
+    ("readOnlyPort",),
+)
+# Beta, and without an environment variable that switches it on, from this minor on (KEP-3983).
+_DROP_INS_SINCE = 30
+
+
+class Wish(t.NamedTuple):
+    """What is wanted. ``settings`` is a JSON merge patch, ``flags`` has names without dashes; None removes.
+
+    ``layer`` is ``auto``, ``file`` or ``drop_in``; the paths are empty for those that the unit tells.
+    """
+
+    settings: t.Mapping[str, t.Any]
+    flags: t.Mapping[str, str | None]
+    layer: str = AUTO
+    migrate: bool = False
+    config_file: str = ""
+    drop_in_file: str = ""
+    flags_file: str = ""
+
+
+def planned(found: Setup, wish: Wish) -> Setup:
+    """The setup as it shall be: its ``tree`` says which files change. Raises KubestaticError for what cannot be had."""
+    new = found
+    for name, value in wish.flags.items():
+        new = new.with_flag(name, value, flags_file=wish.flags_file)
+    wanted = dict(_kubelet_layers.leaves(wish.settings))
+    if wanted:
+        new = _with_settings(new, wish, wanted)
+    for name, value in wish.flags.items():
+        _require_flag(new, name, value)
+    for key, value in wanted.items():
+        _require_setting(new, key, value, migrate=wish.migrate)
+    return new
+
+
+# ---- settings
+
+
+def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> Setup:
+    layer, path = _target(found, wish, wanted)
+    missing = {
+        key: value
+        for key, value in wanted.items()
+        if not _is_met(found.layers, key, value, layer=wish.layer, path=path)
+    }
+    new = found
+    if wish.migrate:
+        for key in wanted:
+            shadowing = [given for given in found.layers.given(key) if given.flag]
+            for given in shadowing:
+                new = new.without_flag(given.flag)
+            if shadowing and wanted[key] is not None:
+                missing[key] = wanted[key]
+    if not missing:
+        return new
+    if layer == DROP_IN:
+        new = _with_drop_ins(new, path, flags_file=wish.flags_file)
+    elif not new.layers.config_file:
+        new = _with_config(new, path, flags_file=wish.flags_file)
+    text = new.tree.text(path) or _empty_config()
+    try:
+        text = _yaml_edit.merged(text, _patch(missing))
+    except KubestaticError as exc:
+        raise KubestaticError(f"{path}: {exc}") from None
+    return new.with_file(path, text)
+
+
+def _is_met(layers: Layers, key: Key, value: t.Any, *, layer: str, path: str) -> bool:
+    """Nothing is to be written: with `auto` it counts what is in force, else what the layer's own file says."""
+    given = layers.given(key)
+    if layer == AUTO:
+        return _kubelet_layers.same(value, given[0] if given else None)
+    own = next((one for one in given if one.path == path and not one.flag), None)
+    return _kubelet_layers.same(value, own) and not (value is None and own)
+
+
+def _target(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> tuple[str, str]:
+    """The layer that is written to, and its file."""
+    layers = found.layers
+    layer = wish.layer
+    if layer == AUTO:
+        layer = DROP_IN if layers.config_dir or wish.drop_in_file else FILE
+    if layer == DROP_IN:
+        return DROP_IN, _drop_in_path(found, wish)
+    if layers.config_file:
+        if wish.config_file and os.path.realpath(wish.config_file) != os.path.realpath(layers.config_file):
+            raise KubestaticError(
+                f"config_file: the kubelet is started with --config={layers.config_file} and does not read"
+                f" {wish.config_file}; leave config_file out"
+            )
+        return FILE, layers.config_file
+    missing = [".".join(key) for key in _FLIPPING if key not in wanted]
+    if not wish.config_file or missing:
+        raise KubestaticError(
+            f"{found.name} starts the kubelet without --config, and its first configuration file would refuse anonymous"
+            " requests, ask the API server about every other one and close port 10255; set the same by flags, or set"
+            f" config_file and say in settings what you want of these: {', '.join(missing or ['...'])}"
+        )
+    return FILE, wish.config_file
+
+
+def _drop_in_path(found: Setup, wish: Wish) -> str:
+    if found.minor < _DROP_INS_SINCE:
+        raise KubestaticError(
+            f"layer: kubelet 1.{found.minor} reads no drop-ins without being told to in its environment, and merges them"
+            f" otherwise than later ones; use layer: file (drop-ins from 1.{_DROP_INS_SINCE} on)"
+        )
+    if not found.layers.config_file:
+        raise KubestaticError(
+            f"layer: {found.name} starts the kubelet without --config, and drop-ins alone leave everything else at the"
+            " defaults of a kubelet that has only flags; give it a configuration file first, see config_file"
+        )
+    directory = found.layers.config_dir or os.path.join(os.path.dirname(found.layers.config_file), "config.conf.d")
+    if os.path.islink(directory):
+        raise KubestaticError(
+            f"{directory}: is a symbolic link, through which the kubelet does not look for drop-ins; give --config-dir the"
+            " directory itself"
+        )
+    path = wish.drop_in_file or os.path.join(directory, OWN_DROP_IN)
+    path = os.path.join(directory, path)
+    if not path.endswith(".conf"):
+        raise KubestaticError(f"drop_in_file: the kubelet reads only names that end in .conf, not {path}; rename it")
+    if not os.path.normpath(path).startswith(os.path.normpath(directory) + "/"):
+        raise KubestaticError(
+            f"drop_in_file: {path} is not below --config-dir={directory}, so the kubelet does not read it"
+        )
+    return path
+
+
+def _with_drop_ins(found: Setup, path: str, *, flags_file: str) -> Setup:
+    new = found.with_file(path, found.tree.text(path) or _empty_config())
+    if not new.layers.config_dir:
+        new = new.with_flag("config-dir", os.path.dirname(path), flags_file=flags_file)
+    return new
+
+
+def _with_config(found: Setup, path: str, *, flags_file: str) -> Setup:
+    new = found.with_file(path, found.tree.text(path) or _empty_config())
+    return new.with_flag("config", path, flags_file=flags_file)
+
+
+def _empty_config() -> str:
+    head = {"apiVersion": _kubelet_layers.API_VERSION, "kind": _kubelet_layers.KIND}
+    return _yaml.dump(head, as_json=False)
+
+
+def _patch(wanted: t.Mapping[Key, t.Any]) -> dict[str, t.Any]:
+    patch: dict[str, t.Any] = {}
+    for key, value in wanted.items():
+        below = patch
+        for name in key[:-1]:
+            below = below.setdefault(name, {})
+        below[key[-1]] = value
+    return patch
+
+
+def _require_setting(new: Setup, key: Key, value: t.Any, *, migrate: bool) -> None:
+    given = new.layers.given(key)
+    strongest = given[0] if given else None
+    if _kubelet_layers.same(value, strongest):
+        return
+    if strongest is None:
+        raise KubestaticError(f"settings.{'.'.join(key)}: is not in force after the change; set layer to another one")
+    raise KubestaticError(f"settings.{'.'.join(key)}: {_overridden(strongest, migrate=migrate)}")
+
+
+def _overridden(given: Given, *, migrate: bool) -> str:
+    if given.layer == FLAG and not migrate:
+        return f"{given} overrides it; remove that flag, or set migrate: true to have it moved into the file"
+    return f"{given} overrides it; change it there"
+
+
+def _require_flag(new: Setup, name: str, value: str | None) -> None:
+    use = new.layers.flag(name)
+    if (use.value if use else None) != value:
+        where = f"{use.word.path} line {use.word.line}" if use else "the unit"
+        raise KubestaticError(
+            f"flags.{name}: --{name} in {where} stands later on the command line and wins; change it there"
+        )

@@ -1,0 +1,220 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Every setting of a kubelet with the layer, file and line that gives it: flag > drop-in > file.
+
+`_kubelet_settings` answers faster for the few settings that static pods need. Facts: cmd/kubelet/app/server.go
+(NewKubeletCommand), KEP-3983 for drop-ins.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_flags, _yaml, _yaml_edit
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DROP_IN, FILE, FLAG
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_unit import Word
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
+
+# Keys of one KubeletConfiguration from the outside in.
+Key = t.Tuple[str, ...]
+
+API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
+HEADERS: Key = ("staticPodURLHeader",)
+_GATES = "feature-gates"
+
+
+class FlagUse(t.NamedTuple):
+    """A flag on the command line, its name without dashes; ``word`` says where it comes from."""
+
+    name: str
+    value: str
+    word: Word
+
+
+class Config(t.NamedTuple):
+    """One KubeletConfiguration file. ``data`` is empty for one that is not there."""
+
+    path: str
+    layer: str
+    text: str
+    data: dict[str, t.Any]
+
+    def line(self, key: Key) -> int:
+        return _yaml_edit.line_of(self.text, key) or 0
+
+
+class Given(t.NamedTuple):
+    """One value that a layer gives. ``flag`` is the flag's name in the layer `flag`; ``line`` is 0 where none is known."""
+
+    value: t.Any
+    layer: str
+    path: str
+    line: int
+    flag: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.path} line {self.line}" if self.line else self.path
+        return f"--{self.flag} in {where}" if self.flag else where
+
+
+class Layers(t.NamedTuple):
+    """What a command line and the files that it names give. ``config_file`` and ``config_dir`` are empty for none."""
+
+    minor: int
+    flags: tuple[FlagUse, ...]
+    config_file: str
+    config_dir: str
+    configs: tuple[Config, ...]
+
+    def flag(self, name: str) -> FlagUse | None:
+        """The use that counts: the last one."""
+        return next((use for use in reversed(self.flags) if use.name == name), None)
+
+    def given(self, key: Key) -> list[Given]:
+        """Who gives this key a value, the strongest first. A drop-in's null counts: it takes back what is below."""
+        found = []
+        for name in _kubelet_flags.flag_of(key, self.minor):
+            found += [_given_by_flag(use) for use in reversed(self.flags) if use.name == name and _names(use, key)]
+        for config in reversed(self.configs):
+            given, value = lookup(config.data, key)
+            if given and not (config.layer == FILE and value is None):
+                found.append(Given(value, config.layer, config.path, config.line(key)))
+        return found
+
+    def keys(self) -> list[Key]:
+        """All keys that some layer gives, down to what is no mapping."""
+        found: dict[Key, None] = {}
+        for config in self.configs:
+            found.update((key, None) for key, _value in leaves(config.data) if key[0] not in ("apiVersion", "kind"))
+        known = _kubelet_flags.flags(self.minor)
+        for use in self.flags:
+            if use.name in known and known[use.name].key:
+                found[tuple(known[use.name].key.split("."))] = None
+        return list(found)
+
+
+def read(words: t.Sequence[Word], *, minor: int, tree: Tree) -> Layers:
+    """The layers of a kubelet that is started with this command line, the program first.
+
+    Raises KubestaticError where a file that it names would keep the kubelet from starting, or cannot be edited safely.
+    """
+    flags = tuple(_flag_uses(words[1:], minor=minor))
+    last = {use.name: use.value for use in flags}
+    configs = []
+    # systemd starts a unit in / where it does not say otherwise.
+    config_file = os.path.join("/", last["config"]) if last.get("config") else ""
+    config_dir = os.path.join("/", last["config-dir"]) if last.get("config-dir") else ""
+    if config_file:
+        configs.append(_config(config_file, FILE, tree=tree))
+    if config_dir:
+        configs += [_config(path, DROP_IN, tree=tree) for path in drop_ins(config_dir, tree=tree)]
+    return Layers(minor, flags, config_file, config_dir, tuple(configs))
+
+
+def drop_ins(directory: str, *, tree: Tree) -> list[str]:
+    """The *.conf files below the directory in filepath.WalkDir's order, which follows no link, not even the first."""
+    found: list[str] = []
+    if os.path.islink(directory):
+        return found
+    for name in tree.names(directory):
+        path = os.path.join(directory, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            found += drop_ins(path, tree=tree)
+        elif name.endswith(".conf"):
+            found.append(path)
+    return found
+
+
+def leaves(data: t.Mapping[str, t.Any], above: Key = ()) -> t.Iterator[tuple[Key, t.Any]]:
+    """Each key whose value is no mapping, or an empty one, with its value."""
+    for name, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
+
+
+def lookup(data: t.Mapping[str, t.Any], key: Key) -> tuple[bool, t.Any]:
+    """Whether the data says anything of this key, and what. Something else than a mapping above it says: nothing."""
+    value: t.Any = data
+    for name in key:
+        if not isinstance(value, dict):
+            return True, None
+        if name not in value:
+            return False, None
+        value = value[name]
+    return True, value
+
+
+def same(wanted: t.Any, given: Given | None) -> bool:
+    """The value that is wanted (None for none) is the one that is given. A flag gives text."""
+    if given is None or given.value is None:
+        return wanted is None
+    if not given.flag:
+        return type(wanted) is type(given.value) and wanted == given.value
+    return as_flag(wanted) == given.value if wanted is not None else False
+
+
+def as_flag(value: t.Any) -> str:
+    """A value as it is written behind a flag's "="."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ",".join(f"{name}={as_flag(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ",".join(as_flag(one) for one in value)
+    return str(value)
+
+
+def _given_by_flag(use: FlagUse) -> Given:
+    return Given(use.value, FLAG, use.word.path, use.word.line, use.name)
+
+
+def _names(use: FlagUse, key: Key) -> bool:
+    """Feature gates are merged one by one, so the flag says nothing of those that it does not name."""
+    if use.name != _GATES or len(key) == 1:
+        return True
+    return key[1] in (pair.partition("=")[0].strip() for pair in use.value.split(","))
+
+
+def _flag_uses(words: t.Sequence[Word], *, minor: int) -> t.Iterator[FlagUse]:
+    """As pflag reads them: `--a=b`, `--a b`, and a bare boolean, which takes no next word."""
+    known = _kubelet_flags.flags(minor)
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.text.startswith("--") or word.text == "--":
+            continue
+        name, equals, value = word.text[2:].partition("=")
+        name = name.replace("_", "-")
+        boolean = known[name].boolean if name in known else False
+        if not equals and boolean:
+            value = "true"
+        elif not equals and rest and not rest[0].text.startswith("-"):
+            value = rest.pop(0).text
+        yield FlagUse(name, value, word)
+
+
+def _config(path: str, layer: str, *, tree: Tree) -> Config:
+    text = tree.text(path)
+    if text is None:
+        raise KubestaticError(f"{path}: the kubelet's configuration is missing, and it does not start without it")
+    try:
+        document = _yaml.load(text)
+    except KubestaticError as exc:
+        raise KubestaticError(f"{path}: the kubelet's configuration is not readable YAML: {exc}") from None
+    if document.duplicate_keys:
+        effect = "the kubelet takes one of them" if layer == FILE else "the kubelet does not start with such a drop-in"
+        raise KubestaticError(f"{path}: {document.duplicate_keys[0]} stands there twice, and {effect}; remove one")
+    data = document.data
+    kind = (data.get("apiVersion"), data.get("kind")) if isinstance(data, dict) else None
+    if kind != (API_VERSION, KIND):
+        raise KubestaticError(
+            f"{path}: the kubelet does not start with it, as it does not say apiVersion: {API_VERSION} and kind: {KIND};"
+            " mend or remove it"
+        )
+    return Config(path, layer, text, data)

@@ -1,0 +1,147 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""What kubelet_info tells, and how settings are shown in results: with layer, file and line, without secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _command,
+    _kubelet_flags,
+    _kubelet_guard,
+    _kubelet_layers,
+    _kubelet_look,
+    _kubelet_start,
+    _module,
+    _schema,
+)
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import DROPPED, KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS, FlagUse, Key, Layers
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DEFAULT, FLAG
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+HIDDEN = "hidden"
+_HEADER_FLAG = "manifest-url-header"
+_USER = re.compile("//[^/@]*@")
+
+
+def report(*, unit: str) -> dict[str, t.Any]:
+    """All that kubelet_info returns. Raises KubestaticError where there is no kubelet to be seen."""
+    _module.require_root()
+    store = Store(remember=False)
+    look = _kubelet_look.look(_command.run, store=store, unit=unit, search_path=os.environ.get("PATH", ""), tree=Tree())
+    layers = look.setup.layers
+    trouble = _trouble(look)
+    stale = _stale(look)
+    return {
+        "changed": False,
+        "version": look.version,
+        "node_name": _kubelet_guard.identity(layers).node_name,
+        "unit": {
+            "name": look.service.unit,
+            "state": str(look.state),
+            "enabled": look.state.unit_file_state,
+            "needs_reload": look.state.needs_reload,
+        },
+        "pid": look.state.main_pid,
+        "command_line": [without_header(word) for word in look.setup.unit.argv],
+        "files": [
+            *look.setup.unit.files,
+            *(file.path for file in look.setup.unit.environment_files if os.path.exists(file.path)),
+            *(config.path for config in layers.configs),
+        ],
+        "settings": {".".join(key): setting(layers, key) for key in sorted(layers.keys())},
+        "flags": [_flag(use, minor=look.minor) for use in layers.flags],
+        "unknown": _unknown(layers),
+        "sources": {
+            "file": _kubelet_guard.manifest_dir(layers),
+            "http": _USER.sub("//", _kubelet_guard.text(layers, _kubelet_guard.URL)),
+            "api": any(layers.flag(name) is not None for name in ("kubeconfig", "bootstrap-kubeconfig")),
+        },
+        "healthy": not trouble,
+        "trouble": trouble,
+        "stale": bool(stale),
+        "stale_reasons": stale,
+    }
+
+
+def setting(layers: Layers, key: Key) -> dict[str, t.Any]:
+    """Value, layer, file and line of a KubeletConfiguration key, as results have them."""
+    given = layers.given(key)
+    strongest = given[0] if given else None
+    value = strongest.value if strongest else None
+    return {
+        "value": HIDDEN if key[0] == HEADERS[0] and value is not None else value,
+        "layer": strongest.layer if strongest else DEFAULT,
+        "file": strongest.path if strongest else "",
+        "line": strongest.line if strongest else 0,
+    }
+
+
+def flag(layers: Layers, name: str) -> dict[str, t.Any]:
+    """The same of a flag."""
+    use = layers.flag(name)
+    return {
+        "value": use.value if use else None,
+        "layer": FLAG if use else DEFAULT,
+        "file": use.word.path if use else "",
+        "line": use.word.line if use else 0,
+    }
+
+
+def without_header(word: str) -> str:
+    """A word of a command line as it may be shown."""
+    name, equals, _value = word.partition("=")
+    return f"{name}={HIDDEN}" if equals and name.lstrip("-") == _HEADER_FLAG else word
+
+
+def _flag(use: FlagUse, *, minor: int) -> dict[str, t.Any]:
+    known = _kubelet_flags.flags(minor).get(use.name)
+    removed = _kubelet_flags.removed_later(use.name, minor=minor)
+    return {
+        "name": use.name,
+        "value": HIDDEN if use.name == _HEADER_FLAG else use.value,
+        "file": use.word.path,
+        "line": use.word.line,
+        "setting": known.key if known else "",
+        "deprecated": known.deprecated if known else False,
+        "removed_in": f"1.{removed}" if removed else "",
+    }
+
+
+def _unknown(layers: Layers) -> list[str]:
+    found = []
+    for config in layers.configs:
+        for finding in _schema.check(config.data, root=_kubelet_layers.KIND, minor=layers.minor):
+            effect = "the kubelet ignores it" if finding.level == DROPPED else "the kubelet does not start with it"
+            found.append(f"{config.path}: {finding}; {effect}")
+    known = _kubelet_flags.flags(layers.minor)
+    for use in layers.flags:
+        if use.name not in known:
+            why = _kubelet_flags.why_unknown(use.name, minor=layers.minor)
+            found.append(
+                f"{use.word.path} line {use.word.line}: --{use.name}: {why}; the kubelet does not start with it"
+            )
+    return found
+
+
+def _trouble(look: Look) -> str:
+    try:
+        look.require_well()
+    except KubestaticError as exc:
+        # What a task could do about it is no business of one that only looks.
+        return str(exc).partition("; mend that first")[0]
+    return ""
+
+
+def _stale(look: Look) -> list[str]:
+    if look.kubelet is None:
+        return []
+    return _kubelet_start.stale(look.kubelet, look.setup, store=look.store, needs_reload=look.state.needs_reload)

@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""What a running kubelet was started with, and whether that is still what its files say: is it stale, and why.
+
+A kubelet reads its configuration once, at its start. What it read then is noted as digests of each part of each file, so
+that a change of comments or order is none. For a process whose start nobody noted, its own command line and environment
+tell most, and the times of its files the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _environment_file,
+    _kubelet_guard,
+    _kubelet_service,
+    _kubelet_unit,
+)
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+# Path -> part of the file (a key, a variable, Section.Directive) -> digest of what it says.
+Inputs = t.Dict[str, t.Dict[str, str]]
+
+
+def inputs(setup: Setup) -> Inputs:
+    """All that a kubelet reads at its start with this setup, in a form that may be stored: no value is in it."""
+    found: Inputs = {}
+    for path in setup.unit.files:
+        for one in _kubelet_unit.directives(setup.tree.text(path) or ""):
+            # What the unit is called and who wants it changes nothing for the process.
+            if one.section == "Service" and one.value:
+                parts = found.setdefault(path, {})
+                parts[one.name] = _digest([parts.get(one.name), one.value])
+    for file in setup.unit.environment_files:
+        text = setup.tree.text(file.path)
+        if text is not None:
+            found[file.path] = {one.name: _digest(one.value) for one in _environment_file.parse(text)}
+    for config in setup.layers.configs:
+        found[config.path] = {key: _digest(value) for key, value in config.data.items()}
+    return found
+
+
+def remember(store: Store, *, pid: int, setup: Setup) -> None:
+    """Note that this process was started with this setup."""
+    store.kubelet_start = {
+        "process": _kubelet_service.process_identity(pid),
+        "inputs": inputs(setup),
+        "identity": list(_kubelet_guard.identity(setup.layers)),
+    }
+
+
+def is_known(kubelet: Kubelet, *, store: Store) -> bool:
+    """Whether it is noted what this process was started with."""
+    return bool(store.kubelet_start.get("process") == _kubelet_service.process_identity(kubelet.pid))
+
+
+def known_identity(kubelet: Kubelet, *, store: Store) -> Identity | None:
+    """By what this process knows its pods, where that is noted."""
+    return Identity(*store.kubelet_start["identity"]) if is_known(kubelet, store=store) else None
+
+
+def stale(kubelet: Kubelet, setup: Setup, *, store: Store, needs_reload: bool) -> list[str]:
+    """Why the running kubelet is stale, in words that name file and key; empty where it is not.
+
+    `needs_reload`: systemd's NeedDaemonReload.
+    """
+    if is_known(kubelet, store=store):
+        return differences(store.kubelet_start["inputs"], inputs(setup))
+    return (
+        _different_flags(kubelet.argv[1:], setup)
+        or _different_environment(kubelet.pid, setup)
+        or _changed_since(_kubelet_service.started_at(kubelet.pid), setup, needs_reload=needs_reload)
+    )
+
+
+def differences(then: Inputs, now: Inputs) -> list[str]:
+    """What differs, as `PART in FILE`."""
+    found = []
+    for path in sorted({*then, *now}):
+        before, after = then.get(path, {}), now.get(path, {})
+        parts = sorted(part for part in {*before, *after} if before.get(part) != after.get(part))
+        found += [f"{part} in {path}" for part in parts]
+    return found
+
+
+def _different_flags(running: t.Sequence[str], setup: Setup) -> list[str]:
+    if list(running) == list(setup.unit.argv[1:]):
+        return []
+    now = {word.text: word for word in setup.unit.words[1:]}
+    added = [f"{_flag_name(text)} in {word.path}" for text, word in now.items() if text not in running]
+    gone = [f"{_flag_name(text)}, which it was started with" for text in running if text not in now]
+    return added or gone or ["the order of its flags"]
+
+
+def _flag_name(word: str) -> str:
+    """Without the value, which may be long or nobody's business."""
+    return word.partition("=")[0]
+
+
+def _different_environment(pid: int, setup: Setup) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/environ", encoding="utf-8", errors="surrogateescape") as file:
+            running = dict(pair.partition("=")[::2] for pair in file.read().split("\0"))
+    except OSError:
+        return []
+    return [
+        f"{name} in its environment" for name, value in setup.unit.environment.items() if running.get(name) != value
+    ]
+
+
+def _changed_since(moment: float, setup: Setup, *, needs_reload: bool) -> list[str]:
+    """By the times of files and of the directories of drop-ins, where a file may have gone.
+
+    A file that was moved into place has an old time of its own, and a new one of its inode.
+    """
+    paths = [config.path for config in setup.layers.configs]
+    paths += {os.path.dirname(path) for path in paths[1:]} | (
+        {setup.layers.config_dir} if setup.layers.config_dir else set()
+    )
+    if needs_reload:
+        paths += setup.unit.files
+    found = []
+    for path in paths:
+        try:
+            seen = os.stat(path)
+        except OSError:
+            continue
+        if max(seen.st_mtime, seen.st_ctime) > moment:
+            found.append(f"{path}, which was changed after the kubelet had started")
+    return found
+
+
+def _digest(value: t.Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

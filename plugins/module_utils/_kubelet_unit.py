@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""The kubelet's unit as its files say it: the command line of the next start, each word with the line it comes from.
+
+systemd itself tells which files those are and in which order they count; what stands in them is read here, because
+systemd does not tell lines, and knows of a changed file only after a daemon-reload.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import _environment_file
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
+
+# The line of a directive: its section is told apart, since [Unit] and [Install] know none of these names.
+_DIRECTIVE = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*=[ \t]*(.*?)\s*\Z", re.DOTALL)
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+class Directive(t.NamedTuple):
+    """One assignment in a unit file. ``line`` is where it begins, 1 for the first."""
+
+    section: str
+    name: str
+    value: str
+    line: int
+
+
+class Word(t.NamedTuple):
+    """One word of the command line, and the file and line that it comes from.
+
+    ``variable`` is the one through which the word got there, empty where it stands in ExecStart= itself.
+    """
+
+    text: str
+    path: str
+    line: int
+    variable: str = ""
+
+
+class EnvironmentFile(t.NamedTuple):
+    """One EnvironmentFile= of the unit. Where an ``optional`` one is missing, the unit starts all the same."""
+
+    path: str
+    optional: bool
+
+
+class Unit(t.NamedTuple):
+    """What the unit's files say. ``words`` is the command line of the next start, the program first.
+
+    ``references`` are the variables that ExecStart= names as words of their own, in their order; ``exec_start`` is that
+    line's words before any variable is put in, ``exec_start_text`` the line itself.
+    """
+
+    files: tuple[str, ...]
+    environment_files: tuple[EnvironmentFile, ...]
+    exec_start: tuple[str, ...]
+    exec_start_text: str
+    words: tuple[Word, ...]
+    environment: dict[str, str]
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return tuple(word.text for word in self.words)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        found = (_REFERENCE.fullmatch(word) for word in self.exec_start)
+        return tuple(match.group(1) or match.group(2) for match in found if match)
+
+
+class _Value(t.NamedTuple):
+    text: str
+    path: str
+    line: int
+
+
+def read(files: t.Sequence[str], *, name: str, tree: Tree) -> Unit:
+    """The unit with these files, FragmentPath first, then DropInPaths in systemd's order; they count as in the `tree`.
+
+    Raises KubestaticError where a file cannot be read, or where they do not say what is started.
+    """
+    exec_start: list[str] = []
+    line_of_start = _Value("", "", 0)
+    variables: dict[str, _Value] = {}
+    environment_files: list[EnvironmentFile] = []
+    for path in files:
+        for one in directives(tree.text(path) or ""):
+            if one.section != "Service":
+                continue
+            if one.name == "ExecStart":
+                # An empty one takes back what the files before said (systemd.service(5)).
+                exec_start = _environment_file.split_exec_start(one.value)
+                line_of_start = _Value(one.value, path, one.line)
+            elif one.name == "EnvironmentFile":
+                environment_files = [*environment_files, _environment_file_of(one.value)] if one.value else []
+            elif one.name == "Environment":
+                variables = {**variables, **_assignments(one, path)} if one.value else {}
+    if not exec_start:
+        raise KubestaticError(f"{name} has no ExecStart=; systemd cannot start it, mend the unit in {', '.join(files)}")
+    for file in environment_files:
+        # What stands in these files wins over Environment= (systemd.exec(5)).
+        variables.update(_read_environment_file(file, name=name, tree=tree))
+    environment = {key: value.text for key, value in variables.items()}
+    words = [
+        word for part in exec_start for word in _expanded(part, environment, variables=variables, start=line_of_start)
+    ]
+    return Unit(
+        tuple(files), tuple(environment_files), tuple(exec_start), line_of_start.text, tuple(words), environment
+    )
+
+
+def directives(text: str) -> list[Directive]:
+    """The assignments of a unit file (systemd.syntax(7)): comments out, lines that end with a backslash joined."""
+    found: list[Directive] = []
+    section, pending, began = "", "", 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip()[:1] in ("#", ";"):
+            continue
+        began = began if pending else number
+        if line.endswith("\\"):
+            pending += line[:-1] + " "
+            continue
+        whole, pending = pending + line, ""
+        match = _DIRECTIVE.match(whole)
+        if re.fullmatch(r"\s*\[[^\]]+\]\s*", whole):
+            section = whole.strip()[1:-1]
+        elif match:
+            found.append(Directive(section, match.group(1), match.group(2), began))
+    return found
+
+
+def _environment_file_of(value: str) -> EnvironmentFile:
+    return EnvironmentFile(os.path.normpath(value.lstrip("-")), optional=value.startswith("-"))
+
+
+def _assignments(one: Directive, path: str) -> dict[str, _Value]:
+    pairs = (word.partition("=") for word in _environment_file.split_environment(one.value))
+    return {name: _Value(value, path, one.line) for name, equals, value in pairs if equals}
+
+
+def _read_environment_file(file: EnvironmentFile, *, name: str, tree: Tree) -> dict[str, _Value]:
+    text = tree.text(file.path)
+    if text is None and not file.optional:
+        raise KubestaticError(
+            f"{file.path} is missing, and {name} does not start without it (EnvironmentFile=); create it"
+        )
+    return {one.name: _Value(one.value, file.path, one.line) for one in _environment_file.parse(text or "")}
+
+
+def _expanded(
+    part: str, environment: t.Mapping[str, str], *, variables: t.Mapping[str, _Value], start: _Value
+) -> t.Iterator[Word]:
+    match = _REFERENCE.search(part)
+    variable = (match.group(1) or match.group(2)) if match else ""
+    origin = variables.get(variable, start)
+    for text in _environment_file.expand([part], environment):
+        yield Word(text, origin.path, origin.line, variable if variable in variables else "")

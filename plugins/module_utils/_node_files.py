@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Configuration files on the node: as they are, as they would be after a change, and replaced whole in one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+
+# Neither systemd (units, drop-ins: *.conf) nor a kubelet (drop-ins: *.conf, also hidden ones) reads a name that ends so.
+_SUFFIX = ".kubestatic-new"
+
+
+class Tree(t.NamedTuple):
+    """The node's files, with some of them as they shall become: path -> text, None for one that goes."""
+
+    planned: t.Mapping[str, str | None] = {}
+
+    def with_file(self, path: str, text: str | None) -> Tree:
+        return Tree({**self.planned, path: text})
+
+    def text(self, path: str) -> str | None:
+        """What stands in a file; None where there is none. Raises KubestaticError for one that cannot be read."""
+        path = os.path.realpath(path)
+        if path in self.planned:
+            return self.planned[path]
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise KubestaticError(f"{path}: cannot be read: {exc.strerror}") from None
+        except UnicodeError:
+            raise KubestaticError(f"{path}: is no UTF-8 text; mend or remove it") from None
+
+    def names(self, directory: str) -> list[str]:
+        """What lies in a directory, in byte order, planned files too; nothing where there is none."""
+        try:
+            found = set(os.listdir(directory))
+        except FileNotFoundError:
+            found = set()
+        except OSError as exc:
+            raise KubestaticError(f"{directory}: cannot be read: {exc.strerror}") from None
+        for path, text in self.planned.items():
+            if os.path.dirname(path) == os.path.realpath(directory):
+                (found.discard if text is None else found.add)(os.path.basename(path))
+        return sorted(found, key=os.fsencode)
+
+
+class Content(t.NamedTuple):
+    """One file as it is or shall be. ``text`` is None for no file; owner and group are numbers."""
+
+    text: str | None
+    mode: int = 0o600
+    owner: int = 0
+    group: int = 0
+
+
+def content(path: str) -> Content:
+    """The file that is there, without links in its path."""
+    text = Tree().text(path)
+    if text is None:
+        return Content(None)
+    found = os.stat(path)
+    return Content(text, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+
+def prepare(path: str, new: Content, *, set_context: t.Callable[[str, str], object]) -> None:
+    """The first half of a replacement, which the disk may refuse: the new file, complete, beside the old one.
+
+    ``set_context(path, final_path)`` gives it its SELinux context. Raises KubestaticError; nothing has changed then.
+    """
+    temporary = path + _SUFFIX
+    try:
+        if new.text is None:
+            return
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            os.fchmod(handle, new.mode)
+            os.fchown(handle, new.owner, new.group)
+            file.write(new.text)
+            file.flush()
+            set_context(temporary, path)
+            os.fsync(handle)
+    except (OSError, KubestaticError) as exc:
+        discard(path)
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise KubestaticError(f"{path}: cannot be written: {why}; nothing was changed") from None
+
+
+def put_in_force(path: str, new: Content) -> None:
+    """The second half: one rename, or the file goes. It is on the disk on return."""
+    if new.text is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    else:
+        os.rename(path + _SUFFIX, path)
+    handle = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def discard(path: str) -> None:
+    """Forget a first half."""
+    with contextlib.suppress(OSError):
+        os.unlink(path + _SUFFIX)
+
+
+def make_directory(path: str, *, mode: int) -> list[str]:
+    """Have a directory, and those above it, with this mode; returns those that were made, outermost first."""
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    made = missing[::-1]
+    try:
+        for one in made:
+            os.mkdir(one, mode)
+            # Whatever the umask is.
+            os.chmod(one, mode)
+    except OSError as exc:
+        raise KubestaticError(f"{one}: cannot be made: {exc.strerror}") from None
+    return made

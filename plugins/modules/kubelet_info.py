@@ -1,0 +1,241 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kubelet as it runs, and as it would be started next."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubelet_info
+short_description: Tell how a kubelet is configured, layer by layer, and whether it has to be restarted
+version_added: 0.2.0
+author:
+  - kubestatic.node contributors (@kubestatic)
+description:
+  - Reads the unit, its environment files, the configuration file and the drop-ins of a kubelet, and gives every setting with the
+    layer, the file and the line that it comes from.
+  - Tells whether the kubelet is well, and whether it is stale, that is, whether it started before what it reads at its start was
+    last changed.
+  - Works with the kubelet stopped, and needs neither an API server nor credentials.
+extends_documentation_fragment:
+  - kubestatic.node._attributes
+  - kubestatic.node._attributes.info_module
+  - kubestatic.node._attributes.actiongroup_node
+requirements:
+  - A kubelet that is a systemd unit, Kubernetes 1.28 or newer.
+  - PyYAML for any Python on the node.
+notes:
+  - Needs root on the node, so use C(become) where the connection is not root's.
+options:
+  unit:
+    description: The systemd unit of the kubelet.
+    type: str
+    default: kubelet.service
+seealso:
+  - module: kubestatic.node.kubelet_config
+  - module: kubestatic.node.static_pod_info
+"""
+
+EXAMPLES = r"""
+- name: Look at the kubelet
+  kubestatic.node.kubelet_info:
+  register: kubelet
+
+- name: Stop where an upgrade to the next minor would not start
+  ansible.builtin.assert:
+    that: kubelet.flags | selectattr('removed_in') | length == 0
+    fail_msg: "{{ kubelet.flags | selectattr('removed_in') }}"
+"""
+
+RETURN = r"""
+version:
+  description: Version of the kubelet that runs, or of the program that would be started.
+  returned: always
+  type: str
+  sample: 1.37.2
+node_name:
+  description: The name that the kubelet gives this node, and that ends the name of each static pod.
+  returned: always
+  type: str
+  sample: node1
+unit:
+  description: The systemd unit.
+  returned: always
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+    state:
+      description: ActiveState and SubState, as C(systemctl show) tells them.
+      type: str
+    enabled:
+      description: Whether it is started at boot (UnitFileState), such as V(enabled).
+      type: str
+    needs_reload:
+      description: Whether systemd has to read its files again (C(systemctl daemon-reload)).
+      type: bool
+  sample:
+    name: kubelet.service
+    state: active, running
+    enabled: enabled
+    needs_reload: false
+pid:
+  description: Process id of the kubelet, 0 where it does not run.
+  returned: always
+  type: int
+  sample: 812
+command_line:
+  description: The command line of the next start, the program first.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - /usr/bin/kubelet
+    - --config=/var/lib/kubelet/config.yaml
+files:
+  description: Every file that is read at the start, in the order in which they count, the strongest last.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - /lib/systemd/system/kubelet.service
+    - /etc/default/kubelet
+    - /var/lib/kubelet/config.yaml
+settings:
+  description:
+    - Every C(KubeletConfiguration) key that a layer gives, with dots between its parts. What is not listed has its default.
+    - Values of C(staticPodURLHeader) are not shown.
+  returned: always
+  type: dict
+  contains:
+    value:
+      description: The value, as its layer gives it.
+      type: raw
+    layer:
+      description: V(flag), V(drop_in) or V(file).
+      type: str
+    file:
+      description: The file that gives it.
+      type: str
+    line:
+      description: The line in that file, 0 where none is known.
+      type: int
+  sample:
+    staticPodPath:
+      value: /etc/kubernetes/manifests
+      layer: file
+      file: /var/lib/kubelet/config.yaml
+      line: 4
+flags:
+  description: Every flag of the command line.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Its name, without dashes.
+      type: str
+    value:
+      description: Its value.
+      type: str
+    file:
+      description: The file that gives it.
+      type: str
+    line:
+      description: The line in that file.
+      type: int
+    setting:
+      description: The C(KubeletConfiguration) key that is the same setting, empty for none.
+      type: str
+    deprecated:
+      description: Whether this kubelet calls it deprecated.
+      type: bool
+    removed_in:
+      description: The next minor version that does not start with it, such as V(1.37); empty where none is known.
+      type: str
+  sample:
+    - name: config
+      value: /var/lib/kubelet/config.yaml
+      file: /usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf
+      line: 9
+      setting: ""
+      deprecated: false
+      removed_in: ""
+unknown:
+  description:
+    - Keys and flags that this version does not know, in sentences. The kubelet ignores such a key; it does not start with such a flag.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+sources:
+  description: Where the kubelet takes pods from.
+  returned: always
+  type: dict
+  contains:
+    file:
+      description: The manifest directory, empty for none.
+      type: str
+    http:
+      description: The C(staticPodURL) without a user and password, empty for none.
+      type: str
+    api:
+      description: Whether it takes pods from an API server.
+      type: bool
+  sample:
+    file: /etc/kubernetes/manifests
+    http: ""
+    api: true
+healthy:
+  description: Whether the kubelet runs and its healthz endpoint says ok. That endpoint says nothing about pods.
+  returned: always
+  type: bool
+trouble:
+  description: What is wrong where it is not healthy.
+  returned: always
+  type: str
+  sample: ""
+stale:
+  description: Whether the kubelet has to be restarted for its files to take effect.
+  returned: always
+  type: bool
+stale_reasons:
+  description: Why, with file and key.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_report, _module
+
+_EMPTY: dict[str, t.Any] = {
+    "version": "",
+    "node_name": "",
+    "unit": {},
+    "pid": 0,
+    "command_line": [],
+    "files": [],
+    "settings": {},
+    "flags": [],
+    "unknown": [],
+    "sources": {},
+    "healthy": False,
+    "trouble": "",
+    "stale": False,
+    "stale_reasons": [],
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={"unit": {"default": "kubelet.service"}}, supports_check_mode=True)
+    _module.finish(module, lambda: _kubelet_report.report(unit=module.params["unit"]), empty=_EMPTY)
+
+
+if __name__ == "__main__":
+    main()
