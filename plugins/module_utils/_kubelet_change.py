@@ -15,8 +15,9 @@ import hashlib
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _node_files
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move, _node_files
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_move import Manifest, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Content, Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
@@ -56,8 +57,8 @@ class Journal:
         self._store = store
         self._set_context = set_context
 
-    def begin(self, changes: t.Sequence[FileChange]) -> list[str]:
-        """All that may fail while nothing has changed: new directories and files, and the note. Returns the directories."""
+    def begin(self, changes: t.Sequence[FileChange], *, moves: Moves | None = None) -> None:
+        """All that may fail while nothing has changed: new directories and files, and the note."""
         made: list[str] = []
         try:
             for change in changes:
@@ -66,13 +67,13 @@ class Journal:
             files = {
                 change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
             }
-            self._store.kubelet_change = {"files": files, "directories": made}
+            moved = {**moves._asdict(), "manifests": [list(one) for one in moves.manifests]} if moves else None
+            self._store.kubelet_change = {"files": files, "directories": made, "moves": moved}
         except KubestaticError:
             for change in changes:
                 _node_files.discard(change.path)
             _remove_directories(made)
             raise
-        return made
 
     def put_in_force(self, changes: t.Sequence[FileChange]) -> None:
         for change in changes:
@@ -81,14 +82,24 @@ class Journal:
             except OSError as exc:
                 raise KubestaticError(f"{change.path}: cannot be replaced: {exc.strerror}") from None
 
+    def put_in(self, moves: Moves) -> None:
+        _kubelet_move.put_in(moves, store=self._store, set_context=self._set_context)
+
     @property
     def is_open(self) -> bool:
         return bool(self._store.kubelet_change)
 
-    def undo(self) -> list[str]:
-        """Put every file back that still is as the change left it; returns sentences."""
+    def undo(self, *, timeout: int) -> list[str]:
+        """Put everything back that still is as the change left it; returns sentences.
+
+        The kubelet is not restarted. `timeout`: seconds for static pods that had moved to go.
+        """
         change = self._store.kubelet_change
         told = []
+        moves = _moves(change)
+        if moves:
+            # First, as long as the kubelet that may have started them reads that directory.
+            _kubelet_move.take_back(moves, timeout=timeout)
         for path, note in change.get("files", {}).items():
             before = Content(*note["before"])
             now = _node_files.content(path)
@@ -101,6 +112,9 @@ class Journal:
             _node_files.prepare(path, before, set_context=self._set_context)
             _node_files.put_in_force(path, before)
             told.append(f"put {path} back" if before.text is not None else f"removed {path} again")
+        if moves:
+            _kubelet_move.put_back(moves, store=self._store, set_context=self._set_context)
+            told.append(f"put the manifests back into {moves.source}")
         _remove_directories(change.get("directories", []))
         self.close()
         return told
@@ -115,6 +129,13 @@ class Journal:
             if _digest(_node_files.content(path).text) == note["after"]:
                 tree = tree.with_file(path, Content(*note["before"]).text)
         return tree
+
+
+def _moves(change: t.Mapping[str, t.Any]) -> Moves | None:
+    moved = change.get("moves")
+    if not moved:
+        return None
+    return Moves(moved["source"], moved["target"], tuple(Manifest(*one) for one in moved["manifests"]))
 
 
 def _remove_directories(paths: t.Sequence[str]) -> None:

@@ -16,6 +16,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_edit,
     _kubelet_guard,
     _kubelet_health,
+    _kubelet_layers,
+    _kubelet_move,
     _kubelet_start,
     _manifest_dir,
     _node_files,
@@ -24,6 +26,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import FileChange, Journal
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_move import Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 
 AUTO, NEVER, ALWAYS = "auto", "never", "always"
@@ -45,13 +48,15 @@ class Order(t.NamedTuple):
     rollback: bool
     create_directories: bool
     allow_pod_loss: bool
+    move_manifests: bool
     secret: bool
 
 
 class Plan(t.NamedTuple):
     """What a call is about to do. ``reason`` says why a restart is due, also where none is to happen.
 
-    ``directory`` is the manifest directory where it has to be made, ``reload`` whether systemd must read its files again.
+    ``directory`` is the manifest directory where it has to be made, ``reload`` whether systemd must read its files again,
+    ``moves`` which static pods go to another directory.
     """
 
     new: Setup
@@ -60,6 +65,7 @@ class Plan(t.NamedTuple):
     reason: str
     directory: str
     reload: bool
+    moves: Moves | None
 
 
 class Done(t.NamedTuple):
@@ -101,10 +107,9 @@ def plan(look: Look, wish: Wish, order: Order) -> Plan:
         _manifest_dir.require_usable(directory)
     if order.restart == AUTO:
         look.require_well()
-    if restart and not order.allow_pod_loss and look.kubelet is not None:
-        pods = look.static_pods()
-        _kubelet_guard.require_safe(look.identity, _kubelet_guard.identity(new.layers), pods=pods)
-        _kubelet_guard.require_same_minor(look.service, look.kubelet, program=new.unit.argv[0], pods=pods)
+    if restart:
+        _kubelet_layers.require_startable(new.layers)
+    moves = _guard(look, new, order) if restart else None
     units = {os.path.realpath(path) for path in new.unit.files}
     return Plan(
         new=new,
@@ -113,7 +118,28 @@ def plan(look: Look, wish: Wish, order: Order) -> Plan:
         reason=_told(due or (["restart: always"] if restart else [])),
         directory=directory if makes and order.create_directories else "",
         reload=look.state.needs_reload or any(change.path in units for change in files),
+        moves=moves,
     )
+
+
+def _guard(look: Look, new: Setup, order: Order) -> Moves | None:
+    """Which manifests move so that no pod is lost. Raises KubestaticError where the restart would kill static pods."""
+    if look.kubelet is None:
+        return None
+    pods = look.static_pods()
+    before, after = look.identity, _kubelet_guard.identity(new.layers)
+    moves = None
+    if pods and order.move_manifests and after.manifest_dir and before.manifest_dir != after.manifest_dir:
+        if os.path.realpath(before.manifest_dir) == os.path.realpath(after.manifest_dir):
+            raise KubestaticError(
+                f"move_manifests: {after.manifest_dir} is {before.manifest_dir} by another name; keep the name that is in force"
+            )
+        moves = _kubelet_move.plan(before.manifest_dir, after.manifest_dir, store=look.store)
+        before = before._replace(manifest_dir=after.manifest_dir)
+    if not order.allow_pod_loss:
+        _kubelet_guard.require_safe(before, after, pods=pods)
+        _kubelet_guard.require_same_minor(look.service, look.kubelet, program=new.unit.argv[0], pods=pods)
+    return moves
 
 
 def _due(look: Look, new: Setup) -> list[str]:
@@ -131,6 +157,7 @@ def foretell(one: Plan) -> Done:
     """What `carry_out` would do."""
     actions = [f"would make {one.directory}"] if one.directory else []
     actions += [f"would {'write' if change.before.text is None else 'change'} {change.path}" for change in one.files]
+    actions += [f"would move {one.moves}"] if one.moves else []
     actions += [f"would restart the kubelet: {one.reason}"] if one.restart else []
     return Done(bool(actions), actions, one.restart, one.reason)
 
@@ -141,10 +168,14 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
     if one.directory:
         _node_files.make_directory(one.directory, mode=0o700)
         actions.append(f"made {one.directory}")
-    if one.files:
-        journal.begin(one.files)
+    if one.files or one.moves:
+        journal.begin(one.files, moves=one.moves)
     pid, started = 0, False
     try:
+        if one.moves:
+            _kubelet_move.take_out(one.moves, timeout=order.wait_timeout)
+            journal.put_in(one.moves)
+            actions.append(f"moved {one.moves}")
         journal.put_in_force(one.files)
         actions += [f"{'wrote' if change.before.text is None else 'changed'} {change.path}" for change in one.files]
         if one.reload:
@@ -153,6 +184,8 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
             started = True
             pid = _restart(look, one.new, order, settle=order.settle, watch=one.new)
             actions.append(f"restarted the kubelet: {one.reason}")
+        if one.moves and order.wait:
+            _kubelet_move.prove(one.moves, timeout=order.wait_timeout)
     except KubestaticError as exc:
         raise _after_failure(look, one, order, exc, journal=journal, actions=actions, started=started) from None
     journal.close()
@@ -205,9 +238,9 @@ def _after_failure(
     if not order.rollback:
         journal.close()
         story += "; the new configuration stays in force, as rollback is false"
-    elif one.files:
-        actions += journal.undo()
+    elif one.files or one.moves:
         try:
+            actions += journal.undo(timeout=order.wait_timeout)
             if one.reload:
                 look.service.reload()
             if started:

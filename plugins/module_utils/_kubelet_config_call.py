@@ -51,7 +51,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     store = Store(remember=not module.check_mode)
     journal = Journal(store, set_context=_context_setter(module))
     with contextlib.nullcontext() if module.check_mode else _locked(store):
-        healed = _heal(journal, check_mode=module.check_mode)
+        healed = _heal(journal, check_mode=module.check_mode, timeout=order.wait_timeout)
         tree = journal.undone(Tree()) if module.check_mode else Tree()
         try:
             look = _kubelet_look.look(
@@ -91,14 +91,14 @@ def _carry_out(look: Look, plan: Plan, order: Order, journal: Journal) -> _kubel
     return _kubelet_config.carry_out(look, plan, order, journal=journal)
 
 
-def _heal(journal: Journal, *, check_mode: bool) -> list[str]:
+def _heal(journal: Journal, *, check_mode: bool, timeout: int) -> list[str]:
     """Undo what a run that was cut off has left. Returns sentences."""
     if not journal.is_open:
         return []
     why = "an earlier run was cut off before the kubelet was proven on it"
     if check_mode:
         return [f"would put the kubelet's old configuration back: {why}"]
-    return [f"{sentence}: {why}" for sentence in journal.undo()]
+    return [f"{sentence}: {why}" for sentence in journal.undo(timeout=timeout)]
 
 
 @contextlib.contextmanager

@@ -18,9 +18,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_look,
     _kubelet_start,
     _module,
-    _schema,
 )
-from ansible_collections.kubestatic.node.plugins.module_utils._errors import DROPPED, KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS, FlagUse, Key, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DEFAULT, FLAG
@@ -59,7 +58,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
         ],
         "settings": {".".join(key): setting(layers, key) for key in sorted(layers.keys())},
         "flags": [_flag(use, minor=look.minor) for use in layers.flags],
-        "unknown": _unknown(layers),
+        "unknown": [str(one) for one in _kubelet_layers.mistakes(layers)],
         "sources": {
             "file": _kubelet_guard.manifest_dir(layers),
             "http": _USER.sub("//", _kubelet_guard.text(layers, _kubelet_guard.URL)),
@@ -114,22 +113,6 @@ def _flag(use: FlagUse, *, minor: int) -> dict[str, t.Any]:
         "deprecated": known.deprecated if known else False,
         "removed_in": f"1.{removed}" if removed else "",
     }
-
-
-def _unknown(layers: Layers) -> list[str]:
-    found = []
-    for config in layers.configs:
-        for finding in _schema.check(config.data, root=_kubelet_layers.KIND, minor=layers.minor):
-            effect = "the kubelet ignores it" if finding.level == DROPPED else "the kubelet does not start with it"
-            found.append(f"{config.path}: {finding}; {effect}")
-    known = _kubelet_flags.flags(layers.minor)
-    for use in layers.flags:
-        if use.name not in known:
-            why = _kubelet_flags.why_unknown(use.name, minor=layers.minor)
-            found.append(
-                f"{use.word.path} line {use.word.line}: --{use.name}: {why}; the kubelet does not start with it"
-            )
-    return found
 
 
 def _trouble(look: Look) -> str:

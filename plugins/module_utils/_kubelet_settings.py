@@ -59,6 +59,11 @@ class Settings(t.NamedTuple):
         """The effective staticPodPath, or an empty string."""
         return str(self.value("staticPodPath") or "")
 
+    def with_manifest_dir(self, path: str) -> Settings:
+        """The same with this staticPodPath, for a kubelet whose files say something else than when it started."""
+        told = self.values["staticPodPath"]
+        return self._replace(values={**self.values, "staticPodPath": told._replace(value=path)})
+
     @property
     def url_source(self) -> bool:
         return bool(self.value("staticPodURL"))

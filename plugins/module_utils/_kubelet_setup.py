@@ -61,7 +61,9 @@ class Setup(t.NamedTuple):
         if path == _own_path(self):
             return self.with_file(path, _own_drop_in(self, variable, {name: value}))
         text = self.tree.text(path) or ""
-        before = next((one.value for one in reversed(_environment_file.parse(text)) if one.name == variable), "")
+        given = (one.value for one in reversed(_environment_file.parse(text)) if one.name == variable)
+        # What an Environment= of the unit says would be lost: the file wins over it.
+        before = next(given, self.unit.environment.get(variable, ""))
         after = _environment_file.with_flags(before, {name: value})
         return self.with_file(path, _environment_file.with_value(text, variable, after))
 
@@ -129,6 +131,7 @@ def _own_drop_in(found: Setup, variable: str, flags: t.Mapping[str, str | None])
     """The unit drop-in of this collection, whole: it gives the variable, and has ExecStart= use it where that did not."""
     value = _environment_file.with_flags(found.unit.environment.get(variable, ""), flags)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = escaped.replace("\n", "\\n").replace("\r", "\\r")
     lines = ["# Written by kubestatic.node.kubelet_config, which changes it, too.", "[Service]"]
     lines.append(f'Environment="{variable}={escaped}"')
     if variable == _OWN_ARGS:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _environment_file
@@ -20,7 +21,11 @@ from ansible_collections.kubestatic.node.plugins.module_utils._node_files import
 
 # The line of a directive: its section is told apart, since [Unit] and [Install] know none of these names.
 _DIRECTIVE = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*=[ \t]*(.*?)\s*\Z", re.DOTALL)
-_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+# Braces may stand anywhere in a word, and give one word at most; without them a variable is a word of its own.
+_REFERENCE = re.compile(r"(?<!\$)\$\{(\w+)\}|\A\$(\w+)")
+# What ends a line for systemd (read_line_full, src/basic/fileio.c), and what goes on in the next one.
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_GOES_ON = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")
 
 
 class Directive(t.NamedTuple):
@@ -72,7 +77,7 @@ class Unit(t.NamedTuple):
     @property
     def references(self) -> tuple[str, ...]:
         found = (_REFERENCE.fullmatch(word) for word in self.exec_start)
-        return tuple(match.group(1) or match.group(2) for match in found if match)
+        return tuple(match.group(2) for match in found if match and match.group(2))
 
 
 class _Value(t.NamedTuple):
@@ -90,18 +95,19 @@ def read(files: t.Sequence[str], *, name: str, tree: Tree) -> Unit:
     line_of_start = _Value("", "", 0)
     variables: dict[str, _Value] = {}
     environment_files: list[EnvironmentFile] = []
+    specifiers = _specifiers(name)
     for path in files:
         for one in directives(tree.text(path) or ""):
             if one.section != "Service":
                 continue
             if one.name == "ExecStart":
                 # An empty one takes back what the files before said (systemd.service(5)).
-                exec_start = _environment_file.split_exec_start(one.value)
+                exec_start = [specifiers(word) for word in _environment_file.split_exec_start(one.value)]
                 line_of_start = _Value(one.value, path, one.line)
             elif one.name == "EnvironmentFile":
-                environment_files = [*environment_files, _environment_file_of(one.value)] if one.value else []
+                environment_files = [*environment_files, _environment_file_of(specifiers(one.value))] if one.value else []
             elif one.name == "Environment":
-                variables = {**variables, **_assignments(one, path)} if one.value else {}
+                variables = {**variables, **_assignments(one, path, specifiers=specifiers)} if one.value else {}
     if not exec_start:
         raise KubestaticError(f"{name} has no ExecStart=; systemd cannot start it, mend the unit in {', '.join(files)}")
     for file in environment_files:
@@ -120,11 +126,12 @@ def directives(text: str) -> list[Directive]:
     """The assignments of a unit file (systemd.syntax(7)): comments out, lines that end with a backslash joined."""
     found: list[Directive] = []
     section, pending, began = "", "", 0
-    for number, line in enumerate(text.splitlines(), start=1):
+    # With an empty line at the end, so that what is left open there ends.
+    for number, line in enumerate([*_LINE_END.split(text), ""], start=1):
         if line.lstrip()[:1] in ("#", ";"):
             continue
         began = began if pending else number
-        if line.endswith("\\"):
+        if _GOES_ON.search(line):
             pending += line[:-1] + " "
             continue
         whole, pending = pending + line, ""
@@ -140,8 +147,18 @@ def _environment_file_of(value: str) -> EnvironmentFile:
     return EnvironmentFile(os.path.normpath(value.lstrip("-")), optional=value.startswith("-"))
 
 
-def _assignments(one: Directive, path: str) -> dict[str, _Value]:
-    pairs = (word.partition("=") for word in _environment_file.split_environment(one.value))
+def _specifiers(name: str) -> t.Callable[[str], str]:
+    """What puts in the specifiers that a kubelet's unit may well use (systemd.unit(5)); others stay as they are."""
+    plain = name.rpartition(".")[0]
+    prefix, _at, instance = plain.partition("@")
+    host = socket.gethostname()
+    values = {"%": "%", "n": name, "N": plain, "p": prefix, "i": instance, "H": host, "l": host.partition(".")[0]}
+    return lambda text: re.sub("%(.)", lambda match: values.get(match.group(1), match.group(0)), text)
+
+
+def _assignments(one: Directive, path: str, *, specifiers: t.Callable[[str], str]) -> dict[str, _Value]:
+    words = map(specifiers, _environment_file.split_environment(one.value))
+    pairs = (word.partition("=") for word in words)
     return {name: _Value(value, path, one.line) for name, equals, value in pairs if equals}
 
 

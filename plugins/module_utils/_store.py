@@ -110,6 +110,7 @@ class Store:
         """The change of the kubelet's configuration that is under way, or was when a run was killed; empty for none.
 
         ``files``: path -> ``before`` (text, mode, owner, group) and ``after`` (digest of the text that took its place).
+        ``directories``: those that were made. ``moves``: manifests on their way from one directory to another, or None.
         """
         found = self._read(_CHANGE)
         return found if isinstance(found.get("files"), dict) else {}

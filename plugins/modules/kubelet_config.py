@@ -21,10 +21,11 @@ description:
     where that was done by hand or by a run that was cut off. A change of comments alone restarts nothing.
   - Returns when the kubelet has been well for O(settle) seconds. Where it does not come up, the old files are put back, the
     kubelet is restarted on them, and the task fails with the kubelet's own words.
-  - Refuses to restart a kubelet that would kill the static pods that run, see O(allow_pod_loss).
+  - Refuses to restart a kubelet that would kill the static pods that run, see O(move_manifests) and O(allow_pod_loss).
 extends_documentation_fragment:
   - kubestatic.node._attributes
   - kubestatic.node._attributes.actiongroup_node
+  - kubestatic.node._attributes.action
   - kubestatic.node._attributes.files
 attributes:
   check_mode:
@@ -43,6 +44,8 @@ requirements:
 notes:
   - Needs root on the node, so use C(become) where the connection is not root's.
   - Containers keep running while a kubelet restarts.
+  - Where the task fails on a node, the nodes after it in the same run fail untouched. Add C(throttle=1) to the task, so that one
+    kubelet restarts at a time.
   - On nodes that kubeadm made, C(kubeadm upgrade node) writes the configuration file anew from the cluster's own copy of it.
     Change that copy, too, or use O(layer=drop_in).
 options:
@@ -136,6 +139,13 @@ options:
       - Restart the kubelet even if it will kill static pods that run, with one second of grace and without their C(preStop) hooks.
         It does so after a change of C(staticPodPath) (also to another spelling of the same directory), of the node's name, of
         C(cgroupDriver) and C(cgroupRoot), and on the first start of another minor version.
+    type: bool
+    default: false
+  move_manifests:
+    description:
+      - Where C(staticPodPath) becomes another directory, move the manifests there. They are taken out of the old directory, their pods
+        stop with their own grace periods and hooks, then the kubelet is restarted on the new directory and starts them there.
+      - Files that hold no pod stay where they are.
     type: bool
     default: false
 seealso:
@@ -257,6 +267,7 @@ def main() -> None:
             "settle": {"type": "int", "default": 10},
             "rollback": {"type": "bool", "default": True},
             "allow_pod_loss": {"type": "bool", "default": False},
+            "move_manifests": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""What the action plugins of static_pod and static_pods share."""
+"""What the action plugins of the modules that change a node share."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from ansible_collections.kubestatic.node.plugins.plugin_utils._sources import So
 Result = dict[str, t.Any]
 
 
-class StaticPodAction(ActionBase, abc.ABC):
-    """The controller's half: manifests become text or mappings, then one module call does the work on the node."""
+class NodeAction(ActionBase):
+    """The controller's half of a module that changes a node: where it fails on one, the nodes after it stay untouched."""
 
     MODULE: t.ClassVar[str]
 
-    @abc.abstractmethod
-    def resolved(self, args: dict[str, t.Any], sources: Sources) -> dict[str, t.Any]:
-        """Return the module's arguments with every ``src`` and ``template`` read or rendered."""
+    def arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the module's arguments. Raises KubestaticError for what cannot be had on the controller."""
+        del variables
+        return dict(self._task.args)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Result:
         """Stop where this task failed on another node, else render and call the module, and mark a failure."""
@@ -49,15 +50,8 @@ class StaticPodAction(ActionBase, abc.ABC):
         return result
 
     def _outcome(self, variables: dict[str, t.Any]) -> Result:
-        sources = Sources(
-            loader=self._loader,
-            templar=self._templar,
-            search_path=self._task.get_search_path(),
-            variables=variables,
-            host=variables.get("inventory_hostname", "this host"),
-        )
         try:
-            args = self.resolved(dict(self._task.args), sources)
+            args = self.arguments(variables)
         except KubestaticError as error:
             return {"failed": True, "changed": False, "msg": str(error)}
         result: Result = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=variables)
@@ -77,6 +71,25 @@ class StaticPodAction(ActionBase, abc.ABC):
             mark.leave()
         except OSError as error:
             self._display.warning(f"The failure of {mark.node} cannot stop the nodes after it: {error}")
+
+
+class StaticPodAction(NodeAction, abc.ABC):
+    """Manifests become text or mappings, then one module call does the work on the node."""
+
+    @abc.abstractmethod
+    def resolved(self, args: dict[str, t.Any], sources: Sources) -> dict[str, t.Any]:
+        """Return the module's arguments with every ``src`` and ``template`` read or rendered."""
+
+    def arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the module's arguments, with every manifest in them."""
+        sources = Sources(
+            loader=self._loader,
+            templar=self._templar,
+            search_path=self._task.get_search_path(),
+            variables=variables,
+            host=variables.get("inventory_hostname", "this host"),
+        )
+        return self.resolved(dict(self._task.args), sources)
 
 
 def _untouched(node: str, failed: list[str]) -> Result:

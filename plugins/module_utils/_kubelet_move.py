@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Static pods moved from one manifest directory to the other while the kubelet is pointed there.
+
+The path is a part of a pod's uid, so the pods have to stop and start anew: orderly, each with its own grace period and its
+hooks, which only a kubelet does that still reads the old directory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _command,
+    _manifest,
+    _manifest_dir,
+    _node,
+    _plan,
+)
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import SHARED_OPTIONS, wanted_pod
+from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+SetContext = t.Callable[[str, str], object]
+
+
+class Manifest(t.NamedTuple):
+    """One file that moves. Owner and group are numbers."""
+
+    filename: str
+    text: str
+    mode: int
+    owner: int
+    group: int
+    managed: bool
+
+
+class Moves(t.NamedTuple):
+    """All manifests of `source` that hold a pod, on their way to `target`."""
+
+    source: str
+    target: str
+    manifests: tuple[Manifest, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(one.filename for one in self.manifests)
+        return f"{names} from {self.source} to {self.target}"
+
+
+def plan(source: str, target: str, *, store: Store) -> Moves:
+    """What would move. Raises KubestaticError where the target has a file or a pod of the same name already."""
+    there = _manifest_dir.read(target) if os.path.isdir(target) else []
+    names, keys = {entry.filename for entry in there}, {entry.pod.key for entry in there if entry.pod}
+    placed = store.placed(source)
+    manifests = []
+    for entry in _manifest_dir.read(source):
+        if entry.pod is None:
+            continue
+        if entry.filename in names or entry.pod.key in keys:
+            raise KubestaticError(
+                f"move_manifests: {target} already has {entry.filename} or another manifest of pod"
+                f" {'/'.join(entry.pod.key)}; remove one of the two"
+            )
+        found = os.stat(entry.path)
+        managed = _plan.is_managed(entry, placed)
+        mode = stat.S_IMODE(found.st_mode)
+        manifests.append(Manifest(entry.filename, entry.pod.text, mode, found.st_uid, found.st_gid, managed))
+    return Moves(source, target, tuple(manifests))
+
+
+def take_out(moves: Moves, *, timeout: int) -> None:
+    """Take the manifests out of the source and wait until their pods are gone; texts are the caller's to keep."""
+    # Its files may name another directory already, which somebody wrote there by hand.
+    _roll(moves.source, [_removal(one, timeout=timeout) for one in moves.manifests], is_read=True)
+
+
+def put_in(moves: Moves, *, store: Store, set_context: SetContext) -> None:
+    """Place the manifests in the target."""
+    _place(moves.target, moves.manifests, store=store, set_context=set_context)
+
+
+def prove(moves: Moves, *, timeout: int) -> None:
+    """Wait until each pod is proven to run from the target."""
+    _roll(moves.target, [_kept(one, timeout=timeout) for one in moves.manifests])
+
+
+def take_back(moves: Moves, *, timeout: int) -> None:
+    """Undo `put_in`: what is still as it was placed leaves the target, orderly where a kubelet runs it already."""
+    directory = ManifestDir(moves.target)
+    there = [one for one in moves.manifests if _text(directory.full_path(one.filename)) == one.text]
+    try:
+        _roll(moves.target, [_removal(one, timeout=timeout) for one in there])
+    except KubestaticError:
+        # The kubelet did not come up here: nobody runs these.
+        for one in there:
+            path = directory.full_path(one.filename)
+            if os.path.lexists(path):
+                os.unlink(path)
+    for one in there:
+        directory.tidy(one.filename)
+
+
+def put_back(moves: Moves, *, store: Store, set_context: SetContext) -> None:
+    """Undo `take_out`: what is not there any more is there again."""
+    directory = ManifestDir(moves.source)
+    directory.recover(check_mode=False)
+    missing = [one for one in moves.manifests if not os.path.lexists(directory.full_path(one.filename))]
+    _place(moves.source, missing, store=store, set_context=set_context)
+
+
+def _place(path: str, manifests: t.Sequence[Manifest], *, store: Store, set_context: SetContext) -> None:
+    directory = ManifestDir(path)
+    pods = {one.filename: "/".join(_pod(one).key) for one in manifests if one.managed}
+    store.remember_placed(path, pods)
+    for one in manifests:
+
+        def finish(path: str, final_path: str, one: Manifest = one) -> None:
+            os.chmod(path, one.mode)
+            os.chown(path, one.owner, one.group)
+            set_context(path, final_path)
+
+        directory.write_new(one.filename, one.text, finish_file=finish)
+        directory.place(one.filename)
+
+
+def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False) -> None:
+    """Carry out changes of one directory. Raises KubestaticError for the first that fails.
+
+    `is_read`: the running kubelet reads this directory, whatever its files say by now.
+    """
+    if not changes:
+        return
+    node = _node.look(_command.run, search_path=os.environ.get("PATH", ""), manifest_dir=path, remember=True)
+    if is_read:
+        node = node._replace(settings=node.settings.with_manifest_dir(node.manifest_dir))
+    with _manifest_dir.locked(node.manifest_dir):
+        outcomes = Rollout(node, ManifestDir(node.manifest_dir)).run(changes)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        raise KubestaticError(f"{failed[0].change.filename}: {failed[0].error}")
+
+
+def _removal(one: Manifest, *, timeout: int) -> Change:
+    pod = _pod(one)
+    options = {"state": _plan.ABSENT, "name": pod.name, "namespace": pod.namespace}
+    return Change(_wanted(options, timeout=timeout), _plan.REMOVE, one.filename, old=pod, old_text=pod.text)
+
+
+def _kept(one: Manifest, *, timeout: int) -> Change:
+    pod = _pod(one)
+    wanted = _wanted({"state": _plan.PRESENT, "content": one.text}, timeout=timeout)
+    return Change(wanted, _plan.KEEP, one.filename, old=pod, new=pod, old_text=pod.text)
+
+
+def _wanted(options: t.Mapping[str, t.Any], *, timeout: int) -> _plan.Wanted:
+    defaults = {name: option.get("default") for name, option in SHARED_OPTIONS.items()}
+    return wanted_pod({**defaults, **options, "wait_timeout": timeout})
+
+
+def _pod(one: Manifest) -> Pod:
+    return _manifest.parse(one.text)
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except (OSError, UnicodeError):
+        return None
