@@ -10,7 +10,6 @@ new ones. A run that finds it there undoes what it tells of first: the old files
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import typing as t
@@ -72,15 +71,12 @@ class Journal:
         except KubestaticError:
             for change in changes:
                 _node_files.discard(change.path)
-            _remove_directories(made)
+            _node_files.remove_directories(made)
             raise
 
     def put_in_force(self, changes: t.Sequence[FileChange]) -> None:
         for change in changes:
-            try:
-                _node_files.put_in_force(change.path, change.after)
-            except OSError as exc:
-                raise KubestaticError(f"{change.path}: cannot be replaced: {exc.strerror}") from None
+            _put_in_force(change.path, change.after)
 
     def put_in(self, moves: Moves) -> None:
         _kubelet_move.put_in(moves, store=self._store, set_context=self._set_context)
@@ -110,12 +106,12 @@ class Journal:
                 told.append(f"left {path} as it is: it was changed by hand after a run of this collection was cut off")
                 continue
             _node_files.prepare(path, before, set_context=self._set_context)
-            _node_files.put_in_force(path, before)
+            _put_in_force(path, before)
             told.append(f"put {path} back" if before.text is not None else f"removed {path} again")
         if moves:
             _kubelet_move.put_back(moves, store=self._store, set_context=self._set_context)
             told.append(f"put the manifests back into {moves.source}")
-        _remove_directories(change.get("directories", []))
+        _node_files.remove_directories(change.get("directories", []))
         self.close()
         return told
 
@@ -138,10 +134,11 @@ def _moves(change: t.Mapping[str, t.Any]) -> Moves | None:
     return Moves(moved["source"], moved["target"], tuple(Manifest(*one) for one in moved["manifests"]))
 
 
-def _remove_directories(paths: t.Sequence[str]) -> None:
-    for path in reversed(paths):
-        with contextlib.suppress(OSError):
-            os.rmdir(path)
+def _put_in_force(path: str, new: Content) -> None:
+    try:
+        _node_files.put_in_force(path, new)
+    except OSError as exc:
+        raise KubestaticError(f"{path}: cannot be replaced: {exc.strerror}") from None
 
 
 def _digest(text: str | None) -> str:

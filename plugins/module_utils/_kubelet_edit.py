@@ -14,6 +14,7 @@ import os
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_flags,
     _kubelet_layers,
     _yaml,
     _yaml_edit,
@@ -70,6 +71,8 @@ def planned(found: Setup, wish: Wish) -> Setup:
 
 
 def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> Setup:
+    if wish.layer == AUTO and not wish.migrate and _are_in_force(found.layers, wanted):
+        return found
     layer, path = _target(found, wish, wanted)
     missing = {
         key: value
@@ -81,13 +84,14 @@ def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> S
         for key in wanted:
             shadowing = [given for given in found.layers.given(key) if given.flag]
             for given in shadowing:
+                missing.update(_beside(new.layers, given.flag, wanted))
                 new = new.without_flag(given.flag)
             if shadowing and wanted[key] is not None:
                 missing[key] = wanted[key]
     if not missing:
         return new
     if layer == DROP_IN:
-        new = _with_drop_ins(new, path, flags_file=wish.flags_file)
+        new = _with_drop_ins(new, path, directory=_drop_in_directory(found.layers), flags_file=wish.flags_file)
     elif not new.layers.config_file:
         new = _with_config(new, path, flags_file=wish.flags_file)
     text = new.tree.text(path) or _empty_config()
@@ -96,6 +100,24 @@ def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> S
     except KubestaticError as exc:
         raise KubestaticError(f"{path}: {exc}") from None
     return new.with_file(path, text)
+
+
+def _are_in_force(layers: Layers, wanted: t.Mapping[Key, t.Any]) -> bool:
+    return all(_is_met(layers, key, value, layer=AUTO, path="") for key, value in wanted.items())
+
+
+def _beside(layers: Layers, name: str, wanted: t.Mapping[Key, t.Any]) -> dict[Key, t.Any]:
+    """What a flag that is to go says of other keys than those that are wanted: it moves along."""
+    flag = _kubelet_flags.flags(layers.minor)[name]
+    key: Key = tuple(flag.key.split("."))
+    if not any(one[: len(key)] == key and len(one) > len(key) for one in wanted):
+        return {}
+    found: dict[Key, t.Any] = {}
+    for use in layers.flags:
+        if use.name == name:
+            found.update(((*key, part), text) for part, text in _kubelet_layers.flag_parts(use.value).items())
+    convert = {("featureGates",): _kubelet_layers.is_true, _kubelet_layers.HEADERS: lambda text: [text]}.get(key, str)
+    return {one: convert(text) for one, text in found.items() if one not in wanted}
 
 
 def _is_met(layers: Layers, key: Key, value: t.Any, *, layer: str, path: str) -> bool:
@@ -124,10 +146,11 @@ def _target(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> tuple[st
         return FILE, layers.config_file
     missing = [".".join(key) for key in _FLIPPING if key not in wanted]
     if not wish.config_file or missing:
+        say = f"say in settings what you want of these: {', '.join(missing)}"
         raise KubestaticError(
             f"{found.name} starts the kubelet without --config, and its first configuration file would refuse anonymous"
-            " requests, ask the API server about every other one and close port 10255; set the same by flags, or set"
-            f" config_file and say in settings what you want of these: {', '.join(missing or ['...'])}"
+            " requests, ask the API server about every other one and close port 10255; set the same by flags, or"
+            f" {' and '.join([*([] if wish.config_file else ['set config_file']), *([say] if missing else [])])}"
         )
     return FILE, wish.config_file
 
@@ -143,7 +166,7 @@ def _drop_in_path(found: Setup, wish: Wish) -> str:
             f"layer: {found.name} starts the kubelet without --config, and drop-ins alone leave everything else at the"
             " defaults of a kubelet that has only flags; give it a configuration file first, see config_file"
         )
-    directory = found.layers.config_dir or os.path.join(os.path.dirname(found.layers.config_file), "config.conf.d")
+    directory = _drop_in_directory(found.layers)
     if os.path.islink(directory):
         raise KubestaticError(
             f"{directory}: is a symbolic link, through which the kubelet does not look for drop-ins; give --config-dir the"
@@ -160,10 +183,14 @@ def _drop_in_path(found: Setup, wish: Wish) -> str:
     return path
 
 
-def _with_drop_ins(found: Setup, path: str, *, flags_file: str) -> Setup:
+def _drop_in_directory(layers: Layers) -> str:
+    return layers.config_dir or os.path.join(os.path.dirname(layers.config_file), "config.conf.d")
+
+
+def _with_drop_ins(found: Setup, path: str, *, directory: str, flags_file: str) -> Setup:
     new = found.with_file(path, found.tree.text(path) or _empty_config())
     if not new.layers.config_dir:
-        new = new.with_flag("config-dir", os.path.dirname(path), flags_file=flags_file)
+        new = new.with_flag("config-dir", directory, flags_file=flags_file)
     return new
 
 
@@ -205,8 +232,14 @@ def _overridden(given: Given, *, migrate: bool) -> str:
 
 def _require_flag(new: Setup, name: str, value: str | None) -> None:
     use = new.layers.flag(name)
-    if (use.value if use else None) != value:
-        where = f"{use.word.path} line {use.word.line}" if use else "the unit"
+    if use is None and value is not None:
+        start = new.unit.words[0]
         raise KubestaticError(
-            f"flags.{name}: --{name} in {where} stands later on the command line and wins; change it there"
+            f"flags.{name}: would not reach the kubelet, as something later than this collection's file sets the same"
+            f" variable or ExecStart= ({start.path} line {start.line}) does not use it; set the flag there"
+        )
+    if use is not None and use.value != value:
+        raise KubestaticError(
+            f"flags.{name}: --{name} in {use.word.path} line {use.word.line} stands later on the command line and wins;"
+            " change it there"
         )

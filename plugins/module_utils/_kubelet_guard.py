@@ -73,12 +73,13 @@ def require_safe(before: Identity, after: Identity, *, pods: t.Sequence[str]) ->
     names = ", ".join(pods[:_FEW]) + (f" and {len(pods) - _FEW} more" if len(pods) > _FEW else "")
     kills = f"the static pods that run ({names}) with one second of grace"
     if before.manifest_dir != after.manifest_dir:
-        spelt = os.path.realpath(before.manifest_dir) == os.path.realpath(after.manifest_dir or "/dev/null")
+        is_both = before.manifest_dir and after.manifest_dir
+        spelt = is_both and os.path.realpath(before.manifest_dir) == os.path.realpath(after.manifest_dir)
         why = (
             "another spelling of the same directory gives them other uids" if spelt else "it knows them by their paths"
         )
         raise KubestaticError(
-            f"staticPodPath: a kubelet that is pointed from {before.manifest_dir} to {after.manifest_dir or 'nothing'} kills"
+            f"staticPodPath: a kubelet that is pointed from {before.manifest_dir or 'nothing'} to {after.manifest_dir or 'nothing'} kills"
             f" {kills}, as {why}; set move_manifests: true to have them stopped orderly and moved, or allow_pod_loss: true"
         )
     for field, what in _NAMES.items():

@@ -91,7 +91,7 @@ def quotable(lines: t.Sequence[str]) -> list[str]:
 
 def last_word(lines: t.Sequence[str]) -> str:
     """The last line that tells of an error, else the last one, without klog's time and place; empty for none."""
-    told = [line for line in lines if re.match(r"E\d{4} |Error:", line)] or list(lines)
+    told = [line for line in lines if re.match(r"E\d{4} |F\d{4} |Error:|panic: ", line)] or list(lines)
     return _KLOG.sub("", told[-1]) if told else ""
 
 

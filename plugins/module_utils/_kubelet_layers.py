@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_flags, _schema, _yaml, _yaml_edit
@@ -25,6 +26,8 @@ Key = t.Tuple[str, ...]
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
 HEADERS: Key = ("staticPodURLHeader",)
 _GATES = "feature-gates"
+# One part of a flag that is a map; evictions and headers have other signs than most (k8s.io/component-base/cli/flag).
+_PART = re.compile(r"\s*([^=<:]*?)\s*[=<:](.*)", re.DOTALL)
 
 
 class FlagUse(t.NamedTuple):
@@ -78,7 +81,9 @@ class Layers(t.NamedTuple):
         """Who gives this key a value, the strongest first. A drop-in's null counts: it takes back what is below."""
         found = []
         for name in _kubelet_flags.flag_of(key, self.minor):
-            found += [_given_by_flag(use) for use in reversed(self.flags) if use.name == name and _names(use, key)]
+            depth = _kubelet_flags.flags(self.minor)[name].key.count(".") + 1
+            uses = (use for use in reversed(self.flags) if use.name == name)
+            found += [_given_by_flag(use, key[depth:]) for use in uses if _names(use, key)]
         for config in reversed(self.configs):
             given, value = lookup(config.data, key)
             if given and not (config.layer == FILE and value is None):
@@ -154,7 +159,7 @@ def drop_ins(directory: str, *, tree: Tree) -> list[str]:
         return found
     for name in tree.names(directory):
         path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path):
+        if tree.is_directory(path) and not os.path.islink(path):
             found += drop_ins(path, tree=tree)
         elif name.endswith(".conf"):
             found.append(path)
@@ -188,6 +193,8 @@ def same(wanted: t.Any, given: Given | None) -> bool:
         return wanted is None
     if not given.flag:
         return type(wanted) is type(given.value) and wanted == given.value
+    if isinstance(wanted, bool):
+        return wanted == is_true(given.value)
     return as_flag(wanted) == given.value if wanted is not None else False
 
 
@@ -202,15 +209,28 @@ def as_flag(value: t.Any) -> str:
     return str(value)
 
 
-def _given_by_flag(use: FlagUse) -> Given:
-    return Given(use.value, FLAG, use.word.path, use.word.line, use.name)
+def is_true(text: str) -> bool:
+    """A boolean behind a flag's "=" (strconv.ParseBool)."""
+    return text in ("1", "t", "T", "true", "TRUE", "True")
+
+
+def flag_parts(value: str) -> dict[str, str]:
+    """The value of a flag that is a map, such as ``--system-reserved``."""
+    found = (_PART.match(part) for part in value.split(","))
+    return {match.group(1): match.group(2).strip() for match in found if match}
+
+
+def _given_by_flag(use: FlagUse, rest: Key) -> Given:
+    """`rest`: what the key has below the flag's own one. A map that does not name it leaves it without a value."""
+    value = flag_parts(use.value).get(rest[0]) if rest else use.value
+    return Given(value, FLAG, use.word.path, use.word.line, use.name)
 
 
 def _names(use: FlagUse, key: Key) -> bool:
     """Feature gates are merged one by one, so the flag says nothing of those that it does not name."""
     if use.name != _GATES or len(key) == 1:
         return True
-    return key[1] in (pair.partition("=")[0].strip() for pair in use.value.split(","))
+    return key[1] in flag_parts(use.value)
 
 
 def _flag_uses(words: t.Sequence[Word], *, minor: int) -> t.Iterator[FlagUse]:
@@ -226,7 +246,7 @@ def _flag_uses(words: t.Sequence[Word], *, minor: int) -> t.Iterator[FlagUse]:
         boolean = known[name].boolean if name in known else False
         if not equals and boolean:
             value = "true"
-        elif not equals and rest and not rest[0].text.startswith("-"):
+        elif not equals and rest and (name in known or not rest[0].text.startswith("-")):
             value = rest.pop(0).text
         yield FlagUse(name, value, word)
 

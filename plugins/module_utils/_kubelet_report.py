@@ -50,7 +50,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
             "needs_reload": look.state.needs_reload,
         },
         "pid": look.state.main_pid,
-        "command_line": [without_header(word) for word in look.setup.unit.argv],
+        "command_line": without_headers(look.setup.unit.argv),
         "files": [
             *look.setup.unit.files,
             *(file.path for file in look.setup.unit.environment_files if os.path.exists(file.path)),
@@ -88,17 +88,23 @@ def flag(layers: Layers, name: str) -> dict[str, t.Any]:
     """The same of a flag."""
     use = layers.flag(name)
     return {
-        "value": use.value if use else None,
+        "value": (HIDDEN if name == _HEADER_FLAG else use.value) if use else None,
         "layer": FLAG if use else DEFAULT,
         "file": use.word.path if use else "",
         "line": use.word.line if use else 0,
     }
 
 
-def without_header(word: str) -> str:
-    """A word of a command line as it may be shown."""
-    name, equals, _value = word.partition("=")
-    return f"{name}={HIDDEN}" if equals and name.lstrip("-") == _HEADER_FLAG else word
+def without_headers(words: t.Sequence[str]) -> list[str]:
+    """A command line as it may be shown."""
+    shown: list[str] = []
+    is_value = False
+    for word in words:
+        name, equals, _value = word.partition("=")
+        is_flag = name.startswith("--") and name[2:].replace("_", "-") == _HEADER_FLAG
+        shown.append(f"{name}={HIDDEN}" if is_flag and equals else HIDDEN if is_value else word)
+        is_value = is_flag and not equals and not is_value
+    return shown
 
 
 def _flag(use: FlagUse, *, minor: int) -> dict[str, t.Any]:

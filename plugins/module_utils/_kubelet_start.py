@@ -45,7 +45,9 @@ def inputs(setup: Setup) -> Inputs:
         if text is not None:
             found[file.path] = {one.name: _digest(one.value) for one in _environment_file.parse(text)}
     for config in setup.layers.configs:
-        found[config.path] = {key: _digest(value) for key, value in config.data.items()}
+        told = {key: _digest(value) for key, value in config.data.items()}
+        # Every such file says these, and nothing by them.
+        found[config.path] = {key: digest for key, digest in told.items() if key not in ("apiVersion", "kind")}
     return found
 
 
@@ -65,7 +67,10 @@ def is_known(kubelet: Kubelet, *, store: Store) -> bool:
 
 def known_identity(kubelet: Kubelet, *, store: Store) -> Identity | None:
     """By what this process knows its pods, where that is noted."""
-    return Identity(*store.kubelet_start["identity"]) if is_known(kubelet, store=store) else None
+    noted = store.kubelet_start.get("identity", [])
+    # A later version of this collection may know other things.
+    is_whole = len(noted) == len(Identity._fields)
+    return Identity(*noted) if is_whole and is_known(kubelet, store=store) else None
 
 
 def stale(kubelet: Kubelet, setup: Setup, *, store: Store, needs_reload: bool) -> list[str]:
@@ -95,15 +100,22 @@ def differences(then: Inputs, now: Inputs) -> list[str]:
 def _different_flags(running: t.Sequence[str], setup: Setup) -> list[str]:
     if list(running) == list(setup.unit.argv[1:]):
         return []
-    now = {word.text: word for word in setup.unit.words[1:]}
-    added = [f"{_flag_name(text)} in {word.path}" for text, word in now.items() if text not in running]
-    gone = [f"{_flag_name(text)}, which it was started with" for text in running if text not in now]
+    now = setup.unit.argv[1:]
+    words = zip(now, _flag_names(now), setup.unit.words[1:])
+    added = [f"{name} in {word.path}" for text, name, word in words if text not in running]
+    gone = [
+        f"{name}, which it was started with" for text, name in zip(running, _flag_names(running)) if text not in now
+    ]
     return added or gone or ["the order of its flags"]
 
 
-def _flag_name(word: str) -> str:
-    """Without the value, which may be long or nobody's business."""
-    return word.partition("=")[0]
+def _flag_names(words: t.Sequence[str]) -> list[str]:
+    """The flag that each word belongs to, without the value, which may be long or nobody's business."""
+    names: list[str] = []
+    for word in words:
+        is_value = not word.startswith("-") and names
+        names.append(names[-1] if is_value else word.partition("=")[0])
+    return names
 
 
 def _different_environment(pid: int, setup: Setup) -> list[str]:
@@ -123,9 +135,9 @@ def _changed_since(moment: float, setup: Setup, *, needs_reload: bool) -> list[s
     A file that was moved into place has an old time of its own, and a new one of its inode.
     """
     paths = [config.path for config in setup.layers.configs]
-    paths += {os.path.dirname(path) for path in paths[1:]} | (
-        {setup.layers.config_dir} if setup.layers.config_dir else set()
-    )
+    if setup.layers.config_dir:
+        drop_ins = [path for path in paths if path != setup.layers.config_file]
+        paths += sorted({setup.layers.config_dir, *map(os.path.dirname, drop_ins)})
     if needs_reload:
         paths += setup.unit.files
     found = []

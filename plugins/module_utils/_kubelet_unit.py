@@ -105,7 +105,9 @@ def read(files: t.Sequence[str], *, name: str, tree: Tree) -> Unit:
                 exec_start = [specifiers(word) for word in _environment_file.split_exec_start(one.value)]
                 line_of_start = _Value(one.value, path, one.line)
             elif one.name == "EnvironmentFile":
-                environment_files = [*environment_files, _environment_file_of(specifiers(one.value))] if one.value else []
+                environment_files = (
+                    [*environment_files, _environment_file_of(specifiers(one.value))] if one.value else []
+                )
             elif one.name == "Environment":
                 variables = {**variables, **_assignments(one, path, specifiers=specifiers)} if one.value else {}
     if not exec_start:

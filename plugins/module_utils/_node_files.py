@@ -48,10 +48,21 @@ class Tree(t.NamedTuple):
             found = set()
         except OSError as exc:
             raise KubestaticError(f"{directory}: cannot be read: {exc.strerror}") from None
+        above = os.path.join(os.path.realpath(directory), "")
         for path, text in self.planned.items():
-            if os.path.dirname(path) == os.path.realpath(directory):
-                (found.discard if text is None else found.add)(os.path.basename(path))
+            name, deeper, _rest = path[len(above) :].partition("/")
+            if path.startswith(above) and text is not None:
+                found.add(name)
+            elif path.startswith(above) and not deeper:
+                found.discard(name)
         return sorted(found, key=os.fsencode)
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory, or will be one for the sake of a planned file."""
+        above = os.path.join(os.path.realpath(path), "")
+        return os.path.isdir(path) or any(
+            text is not None and one.startswith(above) for one, text in self.planned.items()
+        )
 
 
 class Content(t.NamedTuple):
@@ -121,12 +132,21 @@ def make_directory(path: str, *, mode: int) -> list[str]:
     while not os.path.lexists(path):
         missing.append(path)
         path = os.path.dirname(path)
-    made = missing[::-1]
-    try:
-        for one in made:
+    made: list[str] = []
+    for one in reversed(missing):
+        try:
             os.mkdir(one, mode)
+            made.append(one)
             # Whatever the umask is.
             os.chmod(one, mode)
-    except OSError as exc:
-        raise KubestaticError(f"{one}: cannot be made: {exc.strerror}") from None
+        except OSError as exc:
+            remove_directories(made)
+            raise KubestaticError(f"{one}: cannot be made: {exc.strerror}") from None
     return made
+
+
+def remove_directories(paths: t.Sequence[str]) -> None:
+    """Take back what make_directory made, as far as nothing lies in it."""
+    for path in reversed(paths):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)

@@ -10,6 +10,8 @@ all pods of the URL (pkg/kubelet/config/http.go, HandlePodCleanups in pkg/kubele
 
 from __future__ import annotations
 
+import contextlib
+import re
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _rules, _yaml
@@ -19,6 +21,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import REF
 _TIMEOUT_SECONDS = 10
 
 _LISTS = ("PodList", "List")
+
+# What net/http refuses to send (golang.org/x/net/http/httpguts).
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def require_pods(
@@ -49,22 +55,23 @@ def require_pods(
 
 
 def _fetch(url: str, *, headers: t.Mapping[str, t.Sequence[str]], environment: t.Mapping[str, str], shown: str) -> str:
+    import http.client
     import urllib.error
     import urllib.request
 
-    proxies = {
-        scheme: environment.get(f"{scheme}_proxy") or environment.get(f"{scheme.upper()}_PROXY") or ""
-        for scheme in ("http", "https")
-    }
-    handler = urllib.request.ProxyHandler({scheme: proxy for scheme, proxy in proxies.items() if proxy})
-    request = urllib.request.Request(url, headers={name: ", ".join(values) for name, values in headers.items()})
     try:
+        # Go writes UTF-8 where http.client takes Latin-1.
+        sent = {name: ", ".join(values).encode().decode("latin-1") for name, values in _sendable(headers).items()}
+        request = urllib.request.Request(url, headers=sent)
+        if request.type not in ("http", "https"):
+            raise ValueError(f"the kubelet takes no {request.type} URL")
+        handler = urllib.request.ProxyHandler(_proxies((request.host or "").rpartition("@")[2], environment))
         with urllib.request.build_opener(handler).open(request, timeout=_TIMEOUT_SECONDS) as answer:
             status, body = answer.status, bytes(answer.read(_manifest.MAX_BYTES + 1))
     except urllib.error.HTTPError as exc:
         status, body = exc.code, b""
-    except (OSError, ValueError) as exc:
-        why = getattr(exc, "reason", None) or exc
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        why = _without_user(str(getattr(exc, "reason", None) or exc))
         raise KubestaticError(
             f"staticPodURL: {shown} does not answer this node: {why}; a URL that was never reached holds back all deletions"
             " of the kubelet, so have it answer first"
@@ -78,9 +85,41 @@ def _fetch(url: str, *, headers: t.Mapping[str, t.Sequence[str]], environment: t
     return body.decode("utf-8", "replace")
 
 
+def _sendable(headers: t.Mapping[str, t.Sequence[str]]) -> t.Mapping[str, t.Sequence[str]]:
+    """Headers that Go sends, too. What http.client says of others would show their values."""
+    for name, values in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or any(_UNSENDABLE.search(value) for value in values):
+            raise KubestaticError(f"static_pod_url_headers.{name}: has a character that HTTP does not take; remove it")
+    return headers
+
+
+def _proxies(host: str, environment: t.Mapping[str, str]) -> dict[str, str]:
+    """Scheme -> proxy, as Go chooses it for this host, with its port or without (golang.org/x/net/http/httpproxy)."""
+    told = {
+        scheme: environment.get(f"{scheme.upper()}_PROXY") or environment.get(f"{scheme}_proxy") or ""
+        for scheme in ("http", "https", "no")
+    }
+    exceptions = [one.strip().lower() for one in told.pop("no").split(",")]
+    direct = any(_is_meant(host.lower(), one) for one in ("localhost", "127.0.0.0/8", "::1", *exceptions))
+    return {scheme: proxy for scheme, proxy in told.items() if proxy and not direct}
+
+
+def _is_meant(host: str, exception: str) -> bool:
+    """An entry of NO_PROXY: an address, a network, a host with its port or without, or a domain."""
+    import ipaddress
+    import urllib.parse
+
+    name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(name) in ipaddress.ip_network(exception, strict=False)
+    return exception in ("*", name, host) or (bool(exception) and name.endswith(f".{exception.lstrip('.')}"))
+
+
 def _pods(data: t.Any, text: str) -> list[_manifest.Pod]:
     if isinstance(data, dict) and data.get("kind") in _LISTS:
         items = data.get("items") or []
+        if not isinstance(items, list):
+            raise KubestaticError("items must be a list")
         return [_manifest.parse(_yaml.dump(_as_pod(item), as_json=True)) for item in items]
     return [_manifest.parse(text)]
 
@@ -91,6 +130,4 @@ def _as_pod(item: t.Any) -> t.Any:
 
 
 def _without_user(url: str) -> str:
-    import re
-
     return re.sub("//[^/@]*@", "//", url)

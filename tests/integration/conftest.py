@@ -103,15 +103,15 @@ class Node:
         containers = self.crictl("ps")["containers"] or []
         return [item["id"] for item in containers if item["labels"]["io.kubernetes.pod.name"] == f"{pod}-{self.name}"]
 
-    def lock_holder(self) -> str:
-        """Process id of the module run that holds the manifest directory, or an empty string."""
+    def lock_holder(self, directory: str = MANIFESTS) -> str:
+        """Process id of the module run that holds this directory, or an empty string."""
         return self.sh(
-            f"awk -v inode=:$(stat -c %i {MANIFESTS})' ' 'index($0, inode) && /FLOCK/ {{print $5}}' /proc/locks"
+            f"awk -v inode=:$(stat -c %i {directory})' ' 'index($0, inode) && /FLOCK/ {{print $5}}' /proc/locks"
         ).strip()
 
-    def kill_run(self, run: Run) -> None:
+    def kill_run(self, run: Run, directory: str = MANIFESTS) -> None:
         """SIGKILL the module on the node, as an out-of-memory killer or a power cut would."""
-        self.sh(f"kill -KILL {self.lock_holder()}")
+        self.sh(f"kill -KILL {self.lock_holder(directory)}")
         run.process.wait(timeout=60)
 
     def journal(self, since: float) -> str:
