@@ -256,7 +256,8 @@ def _flags(words: t.Sequence[str]) -> t.Iterator[tuple[int, int, str, str]]:
             continue
         name, equals, value = word[2:].partition("=")
         after = first + 1
-        if not equals and after < len(words) and not words[after].startswith("-"):
+        # Negative numbers are values; no flag begins with a digit.
+        if not equals and after < len(words) and not re.match(r"-(?!\d)", words[after]):
             value = words[after]
             after += 1
         yield first, after, name.replace("_", "-"), value if equals or value else "true"

@@ -4,25 +4,28 @@
 # Private to this collection: may change without notice.
 """Several files changed as one: all of them, or none, whatever fails and wherever the run is killed.
 
-Before the first file changes, what all of them said is in the store. It goes from there once the kubelet is proven on the
-new ones. A run that finds it there undoes what it tells of first: the old files are the ones that worked.
+Before the first file is made or changed, what all of them said is in the store. It goes from there once the kubelet is
+proven on the new ones. A run that finds it there undoes what it tells of first: the old files are the ones that worked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move, _node_files
+from ansible_collections.kubestatic.node.plugins.module_utils import _node_files
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_move import Manifest, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Content, Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 # Drop-ins and units are world-readable where packages place them; what may hold a secret is not.
 _PUBLIC, _SECRET = 0o644, 0o600
 _DIRECTORY_MODE = 0o755
+
+# A note of a change that was undone, while the kubelet may still run on it.
+_UNDONE: dict[str, t.Any] = {"files": {}}
 
 SetContext = t.Callable[[str, str], object]
 
@@ -33,6 +36,29 @@ class FileChange(t.NamedTuple):
     path: str
     before: Content
     after: Content
+
+
+class Manifest(t.NamedTuple):
+    """One file that moves. Owner and group are numbers."""
+
+    filename: str
+    text: str
+    mode: int
+    owner: int
+    group: int
+    managed: bool
+
+
+class Moves(t.NamedTuple):
+    """All manifests of `source` that hold a pod, on their way to `target`."""
+
+    source: str
+    target: str
+    manifests: tuple[Manifest, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(one.filename for one in self.manifests)
+        return f"{names} from {self.source} to {self.target}"
 
 
 def of(tree: Tree, *, secret: bool) -> list[FileChange]:
@@ -57,21 +83,25 @@ class Journal:
         self._set_context = set_context
 
     def begin(self, changes: t.Sequence[FileChange], *, moves: Moves | None = None) -> None:
-        """All that may fail while nothing has changed: new directories and files, and the note."""
-        made: list[str] = []
+        """All that may fail while nothing has changed: the note, new directories and files."""
+        before = self._store.kubelet_change
+        directories = [os.path.dirname(change.path) for change in changes]
+        files = {
+            change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
+        }
+        moved = {**moves._asdict(), "manifests": [list(one) for one in moves.manifests]} if moves else None
+        self._store.kubelet_change = {"files": files, "directories": _missing(directories), "moves": moved}
         try:
             for change in changes:
-                made += _node_files.make_directory(os.path.dirname(change.path), mode=_DIRECTORY_MODE)
+                _node_files.make_directory(os.path.dirname(change.path), mode=_DIRECTORY_MODE)
                 _node_files.prepare(change.path, change.after, set_context=self._set_context)
-            files = {
-                change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
-            }
-            moved = {**moves._asdict(), "manifests": [list(one) for one in moves.manifests]} if moves else None
-            self._store.kubelet_change = {"files": files, "directories": made, "moves": moved}
         except KubestaticError:
             for change in changes:
                 _node_files.discard(change.path)
-            _node_files.remove_directories(made)
+            _node_files.remove_directories(self._store.kubelet_change["directories"])
+            # A disk that takes no file may take no note either; then the next run finds nothing to undo.
+            with contextlib.suppress(KubestaticError):
+                self._store.kubelet_change = before
             raise
 
     def put_in_force(self, changes: t.Sequence[FileChange]) -> None:
@@ -79,21 +109,28 @@ class Journal:
             _put_in_force(change.path, change.after)
 
     def put_in(self, moves: Moves) -> None:
+        """The manifests that were taken out of their old directory, into the new one."""
+        from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
+
         _kubelet_move.put_in(moves, store=self._store, set_context=self._set_context)
 
     @property
     def is_open(self) -> bool:
+        """Whether there is a change on which the kubelet was not proven, nor on what was there before it."""
         return bool(self._store.kubelet_change)
 
     def undo(self, *, timeout: int) -> list[str]:
         """Put everything back that still is as the change left it; returns sentences.
 
-        The kubelet is not restarted. `timeout`: seconds for static pods that had moved to go.
+        The kubelet is not restarted, so the journal stays open until `close` says that it is proven. `timeout`: seconds for
+        static pods that had moved to go.
         """
         change = self._store.kubelet_change
         told = []
         moves = _moves(change)
         if moves:
+            from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
+
             # First, as long as the kubelet that may have started them reads that directory.
             _kubelet_move.take_back(moves, timeout=timeout)
         for path, note in change.get("files", {}).items():
@@ -109,20 +146,28 @@ class Journal:
             _put_in_force(path, before)
             told.append(f"put {path} back" if before.text is not None else f"removed {path} again")
         if moves:
+            from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
+
             _kubelet_move.put_back(moves, store=self._store, set_context=self._set_context)
             told.append(f"put the manifests back into {moves.source}")
         _node_files.remove_directories(change.get("directories", []))
-        self.close()
+        self._store.kubelet_change = _UNDONE
         return told
 
     def close(self) -> None:
         """The files that are there are the ones to keep."""
         self._store.kubelet_change = {}
 
+    @property
+    def has_changed_files(self) -> bool:
+        """Whether `undo` would put anything back."""
+        return bool(self.undone(Tree()).planned or self._store.kubelet_change.get("moves"))
+
     def undone(self, tree: Tree) -> Tree:
         """The files as `undo` would leave them, for check mode."""
         for path, note in self._store.kubelet_change.get("files", {}).items():
-            if _digest(_node_files.content(path).text) == note["after"]:
+            now = _digest(_node_files.content(path).text)
+            if now == note["after"] != _digest(Content(*note["before"]).text):
                 tree = tree.with_file(path, Content(*note["before"]).text)
         return tree
 
@@ -132,6 +177,16 @@ def _moves(change: t.Mapping[str, t.Any]) -> Moves | None:
     if not moved:
         return None
     return Moves(moved["source"], moved["target"], tuple(Manifest(*one) for one in moved["manifests"]))
+
+
+def _missing(directories: t.Sequence[str]) -> list[str]:
+    """Those that are not there, and those above them, outermost first."""
+    found: set[str] = set()
+    for path in directories:
+        while not os.path.lexists(path):
+            found.add(path)
+            path = os.path.dirname(path)
+    return sorted(found)
 
 
 def _put_in_force(path: str, new: Content) -> None:

@@ -17,16 +17,14 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_guard,
     _kubelet_health,
     _kubelet_layers,
-    _kubelet_move,
     _kubelet_start,
     _manifest_dir,
     _node_files,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import FileChange, Journal
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import FileChange, Journal, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_move import Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 
 AUTO, NEVER, ALWAYS = "auto", "never", "always"
@@ -89,8 +87,11 @@ class Failed(KubestaticError):
         self.reason = reason
 
 
-def plan(look: Look, wish: Wish, order: Order) -> Plan:
-    """Decide what is to be done. Raises KubestaticError for what is refused; nothing is touched."""
+def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
+    """Decide what is to be done. Raises KubestaticError for what is refused; nothing is touched.
+
+    `unproven`: an earlier run left the kubelet on a change that is undone by now, and it may not be well for that.
+    """
     old = look.setup
     new = _kubelet_edit.planned(old, wish)
     files = tuple(_kubelet_change.of(new.tree, secret=order.secret))
@@ -105,7 +106,7 @@ def plan(look: Look, wish: Wish, order: Order) -> Plan:
         )
     if directory and not makes:
         _manifest_dir.require_usable(directory)
-    if order.restart == AUTO:
+    if order.restart == AUTO and not (unproven and due):
         look.require_well()
     if restart:
         _kubelet_layers.require_startable(new.layers)
@@ -134,6 +135,8 @@ def _guard(look: Look, new: Setup, order: Order) -> Moves | None:
             raise KubestaticError(
                 f"move_manifests: {after.manifest_dir} is {before.manifest_dir} by another name; keep the name that is in force"
             )
+        from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
+
         moves = _kubelet_move.plan(before.manifest_dir, after.manifest_dir, store=look.store)
         before = before._replace(manifest_dir=after.manifest_dir)
     if not order.allow_pod_loss:
@@ -169,10 +172,15 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
         _node_files.make_directory(one.directory, mode=0o700)
         actions.append(f"made {one.directory}")
     if one.files or one.moves:
-        journal.begin(one.files, moves=one.moves)
+        try:
+            journal.begin(one.files, moves=one.moves)
+        except KubestaticError as exc:
+            raise KubestaticError(str(exc), actions=actions) from None
     pid, started = 0, False
     try:
         if one.moves:
+            from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
+
             _kubelet_move.take_out(one.moves, timeout=order.wait_timeout)
             journal.put_in(one.moves)
             actions.append(f"moved {one.moves}")
@@ -185,6 +193,8 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
             pid = _restart(look, one.new, order, settle=order.settle, watch=one.new)
             actions.append(f"restarted the kubelet: {one.reason}")
         if one.moves and order.wait:
+            from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
+
             _kubelet_move.prove(one.moves, timeout=order.wait_timeout)
     except KubestaticError as exc:
         raise _after_failure(look, one, order, exc, journal=journal, actions=actions, started=started) from None
@@ -241,16 +251,27 @@ def _after_failure(
     elif one.files or one.moves:
         try:
             actions += journal.undo(timeout=order.wait_timeout)
-            if one.reload:
-                look.service.reload()
-            if started:
-                pid = _restart(look, look.setup, order, settle=0, watch=None)
-                _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
-                actions.append("restarted the kubelet on the old configuration")
-            story += "; the old configuration is in force again" + (" and the kubelet is well on it" if started else "")
         except KubestaticError as second:
-            story += f"; the old configuration is in force again, but the kubelet is not well on it either: {second}"
+            story += f"; the old configuration cannot be put back either: {second}; the next run tries it again"
+        else:
+            story += "; the old configuration is in force again"
+            story += _prove_old(look, one, order, journal=journal, actions=actions, started=started)
     return Failed(story, actions=actions, journal=lines, restarted=started, reason=one.reason)
+
+
+def _prove_old(look: Look, one: Plan, order: Order, *, journal: Journal, actions: list[str], started: bool) -> str:
+    """Have the kubelet run on the old files, which are there again; what is to be said of it."""
+    try:
+        if one.reload:
+            look.service.reload()
+        if started:
+            pid = _restart(look, look.setup, order, settle=0, watch=None)
+            _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
+            actions.append("restarted the kubelet on the old configuration")
+    except KubestaticError as exc:
+        return f", but the kubelet is not well on it either: {exc}"
+    journal.close()
+    return " and the kubelet is well on it" if started and order.wait else ""
 
 
 def _told(reasons: t.Sequence[str]) -> str:

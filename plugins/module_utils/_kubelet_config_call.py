@@ -51,6 +51,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     store = Store(remember=not module.check_mode)
     journal = Journal(store, set_context=_context_setter(module))
     with contextlib.nullcontext() if module.check_mode else _locked(store):
+        unproven = journal.is_open
         healed = _heal(journal, check_mode=module.check_mode, timeout=order.wait_timeout)
         tree = journal.undone(Tree()) if module.check_mode else Tree()
         try:
@@ -59,13 +60,17 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             )
             for warning in _kubelet_options.require_known(wish, minor=look.minor):
                 module.warn(warning)
-            plan = _kubelet_config.plan(look, wish, order)
+            plan = _kubelet_config.plan(look, wish, order, unproven=unproven)
             _require_url(look, plan)
         except KubestaticError as exc:
             raise KubestaticError(str(exc), actions=healed) from None
         shown = {"effective": _effective(plan.new.layers, wish), "journal": [], **_diff(module, plan)}
         try:
-            done = _kubelet_config.foretell(plan) if module.check_mode else _carry_out(look, plan, order, journal)
+            done = (
+                _kubelet_config.foretell(plan)
+                if module.check_mode
+                else _kubelet_config.carry_out(look, plan, order, journal=journal)
+            )
         except Failed as exc:
             return {
                 **shown,
@@ -78,6 +83,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
                 "journal": exc.journal,
                 "actions": healed + exc.actions,
             }
+        except KubestaticError as exc:
+            raise KubestaticError(str(exc), actions=healed + exc.actions) from None
     return {
         **shown,
         "changed": done.changed or bool(healed),
@@ -87,17 +94,13 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
-def _carry_out(look: Look, plan: Plan, order: Order, journal: Journal) -> _kubelet_config.Done:
-    return _kubelet_config.carry_out(look, plan, order, journal=journal)
-
-
 def _heal(journal: Journal, *, check_mode: bool, timeout: int) -> list[str]:
     """Undo what a run that was cut off has left. Returns sentences."""
     if not journal.is_open:
         return []
     why = "an earlier run was cut off before the kubelet was proven on it"
     if check_mode:
-        return [f"would put the kubelet's old configuration back: {why}"]
+        return [f"would put the kubelet's old configuration back: {why}"] if journal.has_changed_files else []
     return [f"{sentence}: {why}" for sentence in journal.undo(timeout=timeout)]
 
 

@@ -10,12 +10,14 @@ import re
 import time
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service, _manifest_dir
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 
 _ROUND_SECONDS = 0.2
 _LAST_LINES = 20
@@ -118,6 +120,8 @@ def _missing(setup: Setup, *, pid: int, runtime: Runtime | None, manifest_dir: s
     trouble = _kubelet_service.healthz(address, port) if port else ""
     if trouble or runtime is None or not manifest_dir:
         return trouble
+    from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir
+
     wanted = {
         (entry.pod.namespace, f"{entry.pod.name}-{node_name}"): entry.path
         for entry in _manifest_dir.read(manifest_dir)

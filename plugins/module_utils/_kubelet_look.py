@@ -17,7 +17,6 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_start,
     _kubelet_unit,
     _manifest_dir,
-    _runtime,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -25,8 +24,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard imp
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService, State
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 
 
 class Look(t.NamedTuple):
@@ -39,7 +40,17 @@ class Look(t.NamedTuple):
     version: str
     setup: Setup
     identity: Identity
-    runtime: Runtime | None
+    run: Run
+    search_path: str
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """The container runtime; None where there is no crictl."""
+        from ansible_collections.kubestatic.node.plugins.module_utils import _runtime
+
+        crictl = _runtime.find_crictl(self.search_path)
+        endpoint = _runtime.find_endpoint(_kubelet_guard.text(self.setup.layers, ("containerRuntimeEndpoint",)))
+        return _runtime.Runtime(self.run, crictl=crictl, endpoint=endpoint) if crictl else None
 
     @property
     def minor(self) -> int:
@@ -47,8 +58,9 @@ class Look(t.NamedTuple):
 
     def static_pods(self) -> list[str]:
         """Names of the pods that run from manifests; where nothing shows pods, of those that the manifests name."""
-        if self.runtime is not None:
-            boxes = self.runtime.snapshot().sandboxes
+        runtime = self.runtime
+        if runtime is not None:
+            boxes = runtime.snapshot().sandboxes
             found = {box.pod for box in boxes if box.source == "file" and box.ready}
             suffix = f"-{self.identity.node_name}"
             return sorted(name[: -len(suffix)] if name.endswith(suffix) else name for name in found)
@@ -98,8 +110,6 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
         minor=_kubelet_service.minor_of(version),
         tree=tree,
     )
-    crictl = _runtime.find_crictl(search_path)
-    endpoint = _kubelet_guard.text(setup.layers, ("containerRuntimeEndpoint",))
     return Look(
         store=store,
         service=service,
@@ -109,5 +119,6 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
         setup=setup,
         identity=(kubelet and _kubelet_start.known_identity(kubelet, store=store))
         or _kubelet_guard.identity(setup.layers),
-        runtime=Runtime(run, crictl=crictl, endpoint=_runtime.find_endpoint(endpoint)) if crictl else None,
+        run=run,
+        search_path=search_path,
     )

@@ -22,6 +22,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _plan,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Manifest, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
@@ -30,29 +31,6 @@ from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Ro
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 SetContext = t.Callable[[str, str], object]
-
-
-class Manifest(t.NamedTuple):
-    """One file that moves. Owner and group are numbers."""
-
-    filename: str
-    text: str
-    mode: int
-    owner: int
-    group: int
-    managed: bool
-
-
-class Moves(t.NamedTuple):
-    """All manifests of `source` that hold a pod, on their way to `target`."""
-
-    source: str
-    target: str
-    manifests: tuple[Manifest, ...]
-
-    def __str__(self) -> str:
-        names = ", ".join(one.filename for one in self.manifests)
-        return f"{names} from {self.source} to {self.target}"
 
 
 def plan(source: str, target: str, *, store: Store) -> Moves:

@@ -101,7 +101,7 @@ def parse_flags(arguments: t.Sequence[str]) -> dict[str, str]:
         if not argument.startswith("--") or argument == "--":
             continue
         name, equals, value = argument[2:].partition("=")
-        if not equals and rest and not rest[0].startswith("-"):
+        if not equals and rest and not re.match(r"-(?!\d)", rest[0]):
             value = rest.pop(0)
         flags[name.replace("_", "-")] = value if equals or value else "true"
     return flags

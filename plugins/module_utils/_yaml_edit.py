@@ -130,6 +130,7 @@ def _changes(data: dict[str, t.Any], patch: dict[str, t.Any], path: _Path) -> t.
             yield (*path, key), merge(found, wanted)
 
 
+@functools.lru_cache(maxsize=4)
 def _root(text: str) -> _Node:
     """The first document of a text that `_yaml.load` can read; of no length where it is empty, behind its comments."""
     if text.lstrip().startswith("{"):  # JSON to `_yaml.load`

@@ -29,7 +29,7 @@ _FOUR = 4
 
 def main() -> int:
     """Measure and tell; return the exit code."""
-    parts = {"ten": ten, "noop": noop, "change": change, "four": four}
+    parts = {"ten": ten, "noop": noop, "change": change, "four": four, "kubelet": kubelet}
     chosen = sys.argv[1:] or list(parts)
     unknown = [name for name in chosen if name not in parts]
     if unknown:
@@ -73,17 +73,16 @@ def ten() -> list[Figure]:
 
 
 def noop() -> list[Figure]:
-    """Nothing to do on three nodes: static_pod against ping, and what one call does on a node."""
-    say("nothing to do on three nodes: ansible.builtin.ping and static_pod in turn")
+    """Nothing to do on three nodes: the modules against ping, and what one call does on a node."""
+    say("nothing to do on three nodes: ansible.builtin.ping, static_pod and kubelet_config in turn")
     variables = {"definition": pod("idle", stop_seconds=0), "rounds": 12}
     done = _playbook.run("noop", variables=variables)
-    ping, module = done.seconds("Ping"), done.seconds("Nothing to do, static_pod")
-    _tell(done, "Ping", "Nothing to do, static_pod")
     counted = _playbook.run("operations", variables=variables, verbose=True)
-    operations = counted.remote_operations()
+    tasks = {"noop-vs-ping": "Nothing to do, static_pod", "kubelet-noop-vs-ping": "Nothing to do, kubelet_config"}
     return [
-        Figure("noop-vs-ping", median(module) / median(ping), "<=", 1.5, "x"),
-        Figure("remote-operations", operations, "==", 1, ""),
+        *(_ratio(name, done, task, "Ping", goal=1.5, relation="<=") for name, task in tasks.items()),
+        # Of both modules.
+        Figure("remote-operations", counted.remote_operations() / len(tasks), "==", 1, ""),
     ]
 
 
@@ -113,6 +112,19 @@ def four() -> list[Figure]:
     pods = [{"definition": pod(f"slow-{number}", stop_seconds=1)} for number in range(_FOUR)]
     done = _playbook.run("four", variables={"pods": pods, "rounds": 4})
     return [_ratio("four-pods", done, "Four pods", "One pod", goal=1.3, relation="<=")]
+
+
+def kubelet() -> list[Figure]:
+    """A kubelet restarted by hand and by kubelet_config, while a pod runs."""
+    say("a kubelet's restart: systemctl until healthz says ok, and kubelet_config with a changed setting, in turn")
+    done = _playbook.run("kubelet", variables={"definition": pod("idle", stop_seconds=0), "rounds": 4})
+    _tell(done, "Restart by hand", "Change and restart")
+    seconds = median(done.seconds("Change and restart")) - median(done.seconds("Restart by hand"))
+    seen = {record.result["stdout"] for record in done.of("Look at the containers")}
+    return [
+        Figure("kubelet-restart", seconds, "<=", 2, "s"),
+        Figure("kubelet-restarted-containers", len(seen) - 1, "==", 0, ""),
+    ]
 
 
 def pod(name: str, *, stop_seconds: int) -> Pod:

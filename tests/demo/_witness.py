@@ -49,6 +49,23 @@ def container(node: Node) -> str:
     return shell(node, f"crictl ps --quiet --no-trunc --label io.kubernetes.pod.name={POD}-{node.name}")
 
 
+def kubelet(node: Node) -> str:
+    """Return the process id of the kubelet."""
+    return shell(node, "systemctl show kubelet --property=MainPID --value")
+
+
+def pod_url(node: Node) -> str:
+    """Return where the kubelet's files tell it to take pods from, or an empty text."""
+    files = "/var/lib/kubelet/config.yaml /var/lib/kubelet/config.conf.d/* /etc/default/kubelet"
+    return shell(node, f"grep -hse staticPodURL -e manifest-url {files} || true")
+
+
+def log(node: Node, pod: str) -> str:
+    """Return what the running container of a pod has logged, or an empty text."""
+    selector = f"--quiet --label io.kubernetes.pod.name={pod}-{node.name}"
+    return shell(node, f"for id in $(crictl ps {selector}); do crictl logs $id; done")
+
+
 def shell(node: Node, command: str) -> str:
     """Return what a command prints on a node."""
     return run([*ssh_command(node), command]).strip()

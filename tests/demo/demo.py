@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: kubestatic.node contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Place, change, kill and remove one static pod on three real kubelets, and show what happens. Run it with: make demo"""
+"""Configure three real kubelets, place, change, kill and remove static pods on them, and show what happens: make demo"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from _witness import container, each, expect, page, sandbox, shell, wait_for, wait_for_page
+from _witness import container, each, expect, kubelet, log, page, pod_url, sandbox, shell, wait_for, wait_for_page
 
 # In tests/nodes, which _witness has put into the path.
 from _common import Problem, main_guard  # isort: skip
@@ -59,7 +59,7 @@ def main() -> int:
     """Run all steps; the first thing that is not as it should be ends the demo with a Problem."""
     nodes = read_nodes()
     story = Story(nodes)
-    print("kubestatic.node: one static pod on three nodes, each with a real kubelet.")
+    print("kubestatic.node: static pods on three nodes, each with a real kubelet.")
     print("The first run builds kubelet and nodes: about 10 minutes on 2 cores. Later runs: about a minute.")
     with story.step("start", "Start three nodes") as told:
         if subprocess.run([sys.executable, HERE.parent / "nodes" / "nodes.py", "up"], check=False).returncode != 0:
@@ -67,15 +67,47 @@ def main() -> int:
         if any(each(nodes, sandbox).values()):
             print("   an earlier run has left the pod behind")
             play("remove.yml")
+        if any(each(nodes, pod_url).values()):
+            print("   an earlier run has left its URL with the kubelets")
+            play("url.yml", url="")
         told |= {node.name: "ready" for node in nodes}
+    configure(story, nodes)
+    configure_again(story, nodes)
     place(story, nodes)
     place_again(story, nodes)
     change(story, nodes)
     kill(story, nodes)
     remove(story, nodes)
+    by_url(story, nodes)
+    url_changes(story, nodes)
+    url_goes(story, nodes)
     print(f"\n{story.table()}\n")
     print("The nodes stay up for a look: make nodes tells how to reach them, make clean removes them.")
     return 0
+
+
+def configure(story: Story, nodes: list[Node]) -> None:
+    headline = (
+        "Tell each kubelet its manifest directory: in its configuration file, in a drop-in, by --pod-manifest-path"
+    )
+    with story.step("kubelets", headline) as told:
+        results = play("kubelets.yml")
+        for name, result in results.items():
+            given = result["effective"].get("--pod-manifest-path") or result["effective"]["staticPodPath"]
+            print(f"   {name}  {given['value']} by the layer {given['layer']}: {given['file']} line {given['line']}")
+            told[name] = given["layer"]
+        expect(list(told.values()) == ["file", "drop_in", "flag"], f"three layers, not {told}")
+
+
+def configure_again(story: Story, nodes: list[Node]) -> None:
+    with story.step("same again", "Run the same playbook again") as told:
+        before = each(nodes, kubelet)
+        results = play("kubelets.yml")
+        after = each(nodes, kubelet)
+        expect(not any(result["changed"] for result in results.values()), f"no change, not {results}")
+        expect(before == after, f"the kubelets {before}, not {after}")
+        told |= {name: f"process {process}" for name, process in after.items()}
+        print("   the same kubelet processes as before: " + ", ".join(after.values()))
 
 
 def place(story: Story, nodes: list[Node]) -> None:
@@ -132,8 +164,49 @@ def remove(story: Story, nodes: list[Node]) -> None:
             told[node.name] = "gone"
 
 
-def play(playbook: str, **variables: str) -> dict[str, dict[str, Any]]:
-    """Run a playbook, tell each result as it comes, and return the results by node; all output where it fails."""
+def by_url(story: Story, nodes: list[Node]) -> None:
+    server, *others = nodes
+    url = f"http://{server.address}:8080/pods.json"
+    with story.step(
+        "by URL", f"Have the kubelets of {' and '.join(node.name for node in others)} take a pod from {url}"
+    ) as told:
+        play("server.yml", hosts=[server], text="Hello")
+        play("url.yml", url=url)
+        told |= expect_logs(others, text="Hello") | {server.name: "serves it"}
+
+
+def url_changes(story: Story, nodes: list[Node]) -> None:
+    server, *others = nodes
+    with story.step("URL changes", "Change the pod there") as told:
+        play("server.yml", hosts=[server], text="Good morning")
+        told |= expect_logs(others, text="Good morning") | {server.name: "serves it"}
+
+
+def url_goes(story: Story, nodes: list[Node]) -> None:
+    server, *others = nodes
+    with story.step("URL goes", "Take it away there, then the URL from the kubelets") as told:
+        play("server.yml", hosts=[server], text="")
+        for node in others:
+            wait_for(lambda node=node: not log(node, "from-url"), f"no pod from the URL on {node.name}")  # type: ignore[misc]  # mypy and lambdas with a default
+            told[node.name] = "gone"
+        play("url.yml", url="")
+        play("server.yml", hosts=[server], text="", state="absent")
+        told[server.name] = "gone"
+
+
+def expect_logs(nodes: list[Node], *, text: str) -> Told:
+    """Wait until the pod of the URL says this on each of these nodes."""
+    for node in nodes:
+        wait_for(lambda node=node: log(node, "from-url") == text, f"{text!r} in the log of from-url on {node.name}")  # type: ignore[misc]  # mypy and lambdas with a default
+        print(f"   {node.name}  pod from-url says: {text}")
+    return {node.name: f"says {text}" for node in nodes}
+
+
+def play(playbook: str, hosts: list[Node] | None = None, **variables: str) -> dict[str, dict[str, Any]]:
+    """Run a playbook, tell each result as it comes, and return the last by node; all output where it fails.
+
+    `hosts`: the nodes that must have results, all where not given.
+    """
     command = [
         "ansible-playbook",
         f"--inventory={INVENTORY}",
@@ -150,9 +223,10 @@ def play(playbook: str, **variables: str) -> dict[str, dict[str, Any]]:
             output.append(line)
             if line.startswith("{"):
                 result = json.loads(line)
-                results[result["host"]] = result
-                print(f"   {result['host']}  {sentence(result)}", flush=True)
-    if process.returncode != 0 or len(results) != len(read_nodes()):
+                if result["failed"] or "actions" in result:
+                    results[result["host"]] = result
+                    print(f"   {result['host']}  {sentence(result)}", flush=True)
+    if process.returncode != 0 or len(results) != len(hosts or read_nodes()):
         raise Problem(f"{playbook} failed with exit code {process.returncode}; its whole output:\n{''.join(output)}")
     return results
 
