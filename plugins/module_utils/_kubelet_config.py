@@ -176,7 +176,31 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
             journal.begin(one.files, moves=one.moves)
         except KubestaticError as exc:
             raise KubestaticError(str(exc), actions=actions) from None
-    pid, started = 0, False
+    try:
+        pid = _apply(look, one, order, journal=journal, actions=actions)
+    except _Stopped as stopped:
+        raise _after_failure(look, one, order, stopped, journal=journal, actions=actions) from None
+    journal.close()
+    if not pid and look.kubelet is not None and not one.reason:
+        # From now on digests tell of this process, and not the times of files.
+        pid = look.kubelet.pid
+    if pid:
+        _kubelet_start.remember(look.store, pid=pid, setup=one.new)
+    return Done(bool(actions), actions, one.restart, one.reason)
+
+
+class _Stopped(Exception):
+    """Where a change ended. ``started``: the kubelet was restarted, or may have been."""
+
+    def __init__(self, cause: KubestaticError, *, started: bool) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.started = started
+
+
+def _apply(look: Look, one: Plan, order: Order, *, journal: Journal, actions: list[str]) -> int:
+    """The side effects in their order; the process id of a restarted kubelet, else 0. Raises _Stopped."""
+    started = False
     try:
         if one.moves:
             from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
@@ -188,23 +212,18 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
         actions += [f"{'wrote' if change.before.text is None else 'changed'} {change.path}" for change in one.files]
         if one.reload:
             look.service.reload()
-        if one.restart:
-            started = True
-            pid = _restart(look, one.new, order, settle=order.settle, watch=one.new)
-            actions.append(f"restarted the kubelet: {one.reason}")
+        if not one.restart:
+            return 0
+        started = True
+        pid = _restart(look, one.new, order, settle=order.settle, watch=one.new)
+        actions.append(f"restarted the kubelet: {one.reason}")
         if one.moves and order.wait:
             from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
 
             _kubelet_move.prove(one.moves, timeout=order.wait_timeout)
     except KubestaticError as exc:
-        raise _after_failure(look, one, order, exc, journal=journal, actions=actions, started=started) from None
-    journal.close()
-    if not pid and look.kubelet is not None and not one.reason:
-        # From now on digests tell of this process, and not the times of files.
-        pid = look.kubelet.pid
-    if pid:
-        _kubelet_start.remember(look.store, pid=pid, setup=one.new)
-    return Done(bool(actions), actions, one.restart, one.reason)
+        raise _Stopped(exc, started=started) from None
+    return pid
 
 
 def _restart(look: Look, setup: Setup, order: Order, *, settle: int, watch: Setup | None) -> int:
@@ -236,13 +255,13 @@ def _after_failure(
     look: Look,
     one: Plan,
     order: Order,
-    exc: KubestaticError,
+    stopped: _Stopped,
     *,
     journal: Journal,
     actions: list[str],
-    started: bool,
 ) -> Failed:
     """Put the old files back and prove the kubelet on them; what is to be said of all that."""
+    exc, started = stopped.cause, stopped.started
     lines = exc.journal if isinstance(exc, _kubelet_health.Unwell) else []
     story = str(exc)
     if not order.rollback:

@@ -41,7 +41,9 @@ def _kubelet(node: Node) -> t.Iterator[Node]:
 
 
 def files(node: Node) -> str:
-    return node.sh(f"sha256sum {' '.join(_KEPT)} 2>/dev/null; find {' '.join(_MADE)} 2>/dev/null; true", check=False)
+    return str(
+        node.sh(f"sha256sum {' '.join(_KEPT)} 2>/dev/null; find {' '.join(_MADE)} 2>/dev/null; true", check=False)
+    )
 
 
 def write(node: Node, path: str, text: str) -> None:
@@ -49,11 +51,11 @@ def write(node: Node, path: str, text: str) -> None:
 
 
 def healthy(node: Node) -> bool:
-    return node.sh("curl -s -m 2 http://127.0.0.1:10248/healthz", check=False) == "ok"
+    return bool(node.sh("curl -s -m 2 http://127.0.0.1:10248/healthz", check=False) == "ok")
 
 
 def pid(node: Node) -> str:
-    return node.sh("systemctl show kubelet --property=MainPID --value").strip()
+    return str(node.sh("systemctl show kubelet --property=MainPID --value")).strip()
 
 
 def containers(node: Node) -> list[str]:
@@ -61,7 +63,8 @@ def containers(node: Node) -> list[str]:
 
 
 def configure(node: Node, *extra: str, **options: t.Any) -> dict[str, t.Any]:
-    return node.module("kubelet_config", *extra, **{"settle": 1, **options})
+    result: dict[str, t.Any] = node.module("kubelet_config", *extra, **{"settle": 1, **options})
+    return result
 
 
 def untouched(node: Node, message: str, **options: t.Any) -> dict[str, t.Any]:
