@@ -24,6 +24,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import FileChange, Journal, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 
@@ -54,7 +55,7 @@ class Plan(t.NamedTuple):
     """What a call is about to do. ``reason`` says why a restart is due, also where none is to happen.
 
     ``directory`` is the manifest directory where it has to be made, ``reload`` whether systemd must read its files again,
-    ``moves`` which static pods go to another directory.
+    ``moves`` which static pods go to another directory, ``wanted`` are the settings that the user names.
     """
 
     new: Setup
@@ -64,6 +65,7 @@ class Plan(t.NamedTuple):
     directory: str
     reload: bool
     moves: Moves | None
+    wanted: t.Mapping[Key, t.Any]
 
 
 class Done(t.NamedTuple):
@@ -120,6 +122,7 @@ def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
         directory=directory if makes and order.create_directories else "",
         reload=look.state.needs_reload or any(change.path in units for change in files),
         moves=moves,
+        wanted=dict(_kubelet_layers.leaves(wish.settings)),
     )
 
 
@@ -217,6 +220,8 @@ def _apply(look: Look, one: Plan, order: Order, *, journal: Journal, actions: li
         started = True
         pid = _restart(look, one.new, order, settle=order.settle, watch=one.new)
         actions.append(f"restarted the kubelet: {one.reason}")
+        if order.wait:
+            _require_no_contradiction(one)
         if one.moves and order.wait:
             from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
 
@@ -224,6 +229,15 @@ def _apply(look: Look, one: Plan, order: Order, *, journal: Journal, actions: li
     except KubestaticError as exc:
         raise _Stopped(exc, started=started) from None
     return pid
+
+
+def _require_no_contradiction(one: Plan) -> None:
+    """Raise KubestaticError where the kubelet itself says that it has something else than what is wanted."""
+    from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_configz
+
+    told = _kubelet_configz.contradiction(one.new.layers, one.wanted)
+    if told:
+        raise KubestaticError(f"the kubelet came up, but {told}")
 
 
 def _restart(look: Look, setup: Setup, order: Order, *, settle: int, watch: Setup | None) -> int:

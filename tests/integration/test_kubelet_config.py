@@ -188,6 +188,17 @@ def test_a_unit_without_an_environment_gets_a_drop_in(kubelet: Node) -> None:
     assert "--max-pods" not in kubelet.sh("cat /proc/$(pidof kubelet)/cmdline")
 
 
+def test_the_kubelet_is_asked_where_it_answers(kubelet: Node) -> None:
+    """Here it answers everybody on the node. The runtime's cgroup driver wins over the setting where the runtime tells it."""
+    anonymous = {"authentication": {"anonymous": {"enabled": True}}}
+    result = configure(kubelet, settings={**anonymous, "maxPods": 77, "shutdownGracePeriod": "60s"})
+    assert not result["failed"], result
+    told = json.loads(kubelet.sh("curl -sk https://127.0.0.1:10250/configz"))["kubeletconfig"]
+    assert (told["maxPods"], told["shutdownGracePeriod"]) == (77, "1m0s"), (
+        "a duration comes back otherwise, and is no contradiction"
+    )
+
+
 # ---- static pods are safe
 
 
