@@ -116,8 +116,14 @@ def _beside(layers: Layers, name: str, wanted: t.Mapping[Key, t.Any]) -> dict[Ke
     for use in layers.flags:
         if use.name == name:
             found.update(((*key, part), text) for part, text in _kubelet_layers.flag_parts(use.value).items())
-    convert = {("featureGates",): _kubelet_layers.is_true, _kubelet_layers.HEADERS: lambda text: [text]}.get(key, str)
-    return {one: convert(text) for one, text in found.items() if one not in wanted}
+    return {one: _converted(key, text) for one, text in found.items() if one not in wanted}
+
+
+def _converted(key: Key, text: str) -> t.Any:
+    """A part of a flag's value as the file has it."""
+    if key == ("featureGates",):
+        return _kubelet_layers.is_true(text)
+    return [text] if key == _kubelet_layers.HEADERS else text
 
 
 def _is_met(layers: Layers, key: Key, value: t.Any, *, layer: str, path: str) -> bool:

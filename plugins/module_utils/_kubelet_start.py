@@ -37,7 +37,7 @@ def inputs(setup: Setup) -> Inputs:
     for path in setup.unit.files:
         for one in _kubelet_unit.directives(setup.tree.text(path) or ""):
             # What the unit is called and who wants it changes nothing for the process.
-            if one.section == "Service" and one.value:
+            if one.section == "Service":
                 parts = found.setdefault(path, {})
                 parts[one.name] = _digest([parts.get(one.name), one.value])
     for file in setup.unit.environment_files:
@@ -54,6 +54,7 @@ def inputs(setup: Setup) -> Inputs:
 def remember(store: Store, *, pid: int, setup: Setup) -> None:
     """Note that this process was started with this setup."""
     store.kubelet_start = {
+        "pid": pid,
         "process": _kubelet_service.process_identity(pid),
         "inputs": inputs(setup),
         "identity": list(_kubelet_guard.identity(setup.layers)),
@@ -62,7 +63,10 @@ def remember(store: Store, *, pid: int, setup: Setup) -> None:
 
 def is_known(kubelet: Kubelet, *, store: Store) -> bool:
     """Whether it is noted what this process was started with."""
-    return bool(store.kubelet_start.get("process") == _kubelet_service.process_identity(kubelet.pid))
+    noted = store.kubelet_start
+    # The identity alone tells no two processes apart that start in the same hundredth of a second.
+    process = _kubelet_service.process_identity(kubelet.pid)
+    return bool((noted.get("pid"), noted.get("process")) == (kubelet.pid, process))
 
 
 def known_identity(kubelet: Kubelet, *, store: Store) -> Identity | None:

@@ -62,16 +62,16 @@ def _fetch(url: str, *, headers: t.Mapping[str, t.Sequence[str]], environment: t
     try:
         # Go writes UTF-8 where http.client takes Latin-1.
         sent = {name: ", ".join(values).encode().decode("latin-1") for name, values in _sendable(headers).items()}
-        request = urllib.request.Request(url, headers=sent)
+        request = urllib.request.Request(shown, headers={**_credentials(url), **sent})
         if request.type not in ("http", "https"):
             raise ValueError(f"the kubelet takes no {request.type} URL")
-        handler = urllib.request.ProxyHandler(_proxies((request.host or "").rpartition("@")[2], environment))
+        handler = urllib.request.ProxyHandler(_proxies(request.host or "", environment))
         with urllib.request.build_opener(handler).open(request, timeout=_TIMEOUT_SECONDS) as answer:
             status, body = answer.status, bytes(answer.read(_manifest.MAX_BYTES + 1))
     except urllib.error.HTTPError as exc:
         status, body = exc.code, b""
     except (OSError, ValueError, http.client.HTTPException) as exc:
-        why = _without_user(str(getattr(exc, "reason", None) or exc))
+        why = getattr(exc, "reason", None) or exc
         raise KubestaticError(
             f"staticPodURL: {shown} does not answer this node: {why}; a URL that was never reached holds back all deletions"
             " of the kubelet, so have it answer first"
@@ -83,6 +83,18 @@ def _fetch(url: str, *, headers: t.Mapping[str, t.Sequence[str]], environment: t
     if len(body) > _manifest.MAX_BYTES:
         raise KubestaticError(f"staticPodURL: {shown} answers with more than the 10 MiB that the kubelet takes")
     return body.decode("utf-8", "replace")
+
+
+def _credentials(url: str) -> dict[str, str]:
+    """What Go makes of a user and a password in a URL."""
+    import base64
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(url)
+    if parts.username is None:
+        return {}
+    pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _sendable(headers: t.Mapping[str, t.Sequence[str]]) -> t.Mapping[str, t.Sequence[str]]:

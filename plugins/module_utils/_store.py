@@ -90,7 +90,8 @@ class Store:
     def kubelet_start(self) -> dict[str, t.Any]:
         """The last start of a kubelet that was seen; empty for none.
 
-        ``process`` is its identity, ``inputs`` what it read, as digests, ``identity`` what it knows its pods by.
+        ``pid`` and ``process`` (its identity) say which, ``inputs`` what it read, as digests, ``identity`` what it knows
+        its pods by.
         """
         found = self._read(_START)
         whole = (

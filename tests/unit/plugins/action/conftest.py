@@ -100,8 +100,12 @@ def project(tmp_path: pathlib.Path) -> Project:
     here = pathlib.Path(__file__).parent
     for name in ("action", "plugin_utils", "module_utils"):
         (installed / "plugins" / name).symlink_to(COLLECTION / "plugins" / name)
-    for name in ("roles", "playbooks"):
-        (installed / name).symlink_to(COLLECTION / name)
+    (installed / "playbooks").symlink_to(COLLECTION / "playbooks")
+    (installed / "roles").mkdir()
+    (installed / "roles" / "static_pods").symlink_to(COLLECTION / "roles" / "static_pods")
+    # There is no kubelet here that the playbook's other role could configure.
+    (installed / "roles" / "kubelet" / "tasks").mkdir(parents=True)
+    (installed / "roles" / "kubelet" / "tasks" / "main.yml").write_text("[]\n")
     for name in ("static_pod", "static_pods"):
         (modules / f"{name}.py").write_bytes((here / "recorder.py").read_bytes())
     made = Project(path=tmp_path)

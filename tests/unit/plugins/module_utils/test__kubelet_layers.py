@@ -152,6 +152,7 @@ def test_all_keys_that_some_layer_gives(node: KubeletNode) -> None:
         ("authentication", "x509", "clientCAFile"),
         ("authentication", "webhook"),
         ("readOnlyPort",),
+        ("logging", "verbosity"),
         ("failSwapOn",),
         ("authentication", "anonymous", "enabled"),
     ]
@@ -253,9 +254,11 @@ def test_mistakes_in_files_and_flags_are_told_with_their_effect(node: KubeletNod
     found = layers(node, *BOTH, "--no-such-flag=1", "--v=2")
     assert [node.inside(str(one)) for one in _kubelet_layers.mistakes(found)] == [
         f'{FILE_PATH}: staticPodPaht: not a field that kubelet 1.34 knows; did you mean "staticPodPath"?; the kubelet ignores it',
-        f"ROOT/{CONF_D}/1.conf: readOnlyPort: must be an integer, found 'many' (text); the kubelet does not start with it",
-        f"{UNIT_PATH} line 3: --no-such-flag is not a flag of kubelet 1.34; remove it or correct its name;"
-        " the kubelet does not start with it",
+        f"ROOT/{CONF_D}/1.conf: readOnlyPort: must be an integer, found the string 'many'; the kubelet does not start with it",
+        (
+            f"{UNIT_PATH} line 3: --no-such-flag is not a flag of kubelet 1.34; remove it or correct its name;"
+            " the kubelet does not start with it"
+        ),
     ]
 
 

@@ -47,6 +47,7 @@ def node(tmp_path: pathlib.Path) -> Node:
         (["--config", "/a", "--v", "2"], {"config": "/a", "v": "2"}),
         (["--fail-swap-on", "--config=/a"], {"fail-swap-on": "true", "config": "/a"}),
         (["--fail-swap-on=false"], {"fail-swap-on": "false"}),
+        (["--oom-score-adj", "-999", "-v"], {"oom-score-adj": "-999"}),
         (["--pod_manifest_path=/a"], {"pod-manifest-path": "/a"}),
         (["--config=/a", "--config=/b"], {"config": "/b"}),
         (["--node-labels=a=b,c=d"], {"node-labels": "a=b,c=d"}),

@@ -179,9 +179,12 @@ def test_a_removal_needs_no_first_half(here: pathlib.Path) -> None:
 def test_what_is_put_in_force_is_on_the_disk(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     real = os.fsync
-    monkeypatch.setattr(
-        "os.fsync", lambda handle: (synced.append(os.readlink(f"/proc/self/fd/{handle}")), real(handle))
-    )
+
+    def fsync(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    monkeypatch.setattr("os.fsync", fsync)
     _node_files.prepare(str(here / "file"), root_only("new"), set_context=no_context)
     assert synced == [str(here / "file.kubestatic-new")]
     _node_files.put_in_force(str(here / "file"), root_only("new"))

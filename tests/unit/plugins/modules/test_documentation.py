@@ -15,15 +15,24 @@ from unittest import mock
 import pytest
 import yaml
 from ansible_collections.kubestatic.node.plugins.doc_fragments import _attributes, _static_pod
-from ansible_collections.kubestatic.node.plugins.modules import static_pod, static_pod_info, static_pods
+from ansible_collections.kubestatic.node.plugins.modules import (
+    kubelet_config,
+    kubelet_info,
+    static_pod,
+    static_pod_info,
+    static_pods,
+)
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call, manifest
 
 PREFIX = "kubestatic.node."
 FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
-MODULES = [static_pod, static_pods, static_pod_info]
+# What those of pods return is compared with what the documentation says, in a node in memory.
+POD_MODULES = [static_pod, static_pods, static_pod_info]
+MODULES = [*POD_MODULES, kubelet_config, kubelet_info]
 ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=[module.__name__.rpartition(".")[2] for module in MODULES])
+each_pod_module = pytest.mark.parametrize("module", POD_MODULES)
 
 
 class Specified(Exception):
@@ -70,7 +79,7 @@ def test_options_are_those_of_the_code(module: types.ModuleType) -> None:
 @each_module
 def test_the_name_is_that_of_the_file(module: types.ModuleType) -> None:
     assert documentation(module)["module"] == pathlib.Path(str(module.__file__)).stem
-    assert documentation(module)["version_added"] == "0.1.0"
+    assert documentation(module)["version_added"] == ("0.1.0" if module in POD_MODULES else "0.2.0")
 
 
 @each_module
@@ -104,7 +113,7 @@ ADDED = {"changed", "failed", "msg", "diff", "invocation", "warnings", "deprecat
 FILE_FACTS = {"uid", "gid", "owner", "group", "mode", "state", "size", "secontext"}
 
 
-@each_module
+@each_pod_module
 def test_return_values_are_always_there_and_no_others(module: types.ModuleType, world: World) -> None:
     documented = yaml.safe_load(module.RETURN)
     for result in results(world, module):
@@ -140,7 +149,7 @@ def sample(words: dict[str, t.Any]) -> t.Any:
     return {name: sample(inner) for name, inner in words.get("contains", {}).items()}
 
 
-@each_module
+@each_pod_module
 def test_samples_have_the_shape_of_real_results(module: types.ModuleType, world: World) -> None:
     documented = yaml.safe_load(module.RETURN)
     result = next(one for one in reversed(results(world, module)) if not one.get("failed"))

@@ -1,0 +1,187 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which restarts would kill the static pods that run: those after which the kubelet knows them no more."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_guard
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
+    CONF_D,
+    CONFIG,
+    HEAD,
+    KubeletNode,
+)
+
+CONFIG_FLAG, DIR_FLAG = f"--config=ROOT/{CONFIG}", f"--config-dir=ROOT/{CONF_D}"
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> KubeletNode:
+    monkeypatch.setattr("socket.gethostname", lambda: "Node1\n")
+    return KubeletNode(tmp_path)
+
+
+def identity(node: KubeletNode, flags: str, file: str = "", drop_in: str = "") -> Identity:
+    node.unit(f"/usr/bin/kubelet {flags}")
+    node.write(CONFIG, f"{HEAD}{file}\n")
+    node.write(f"{CONF_D}/1.conf", f"{HEAD}{drop_in}\n")
+    found = _kubelet_guard.identity(node.setup().layers)
+    return found._replace(manifest_dir=node.inside(found.manifest_dir))
+
+
+BOTH = f"{CONFIG_FLAG} {DIR_FLAG}"
+
+IDENTITIES: list[tuple[str, str, str, tuple[str, str, str, str]]] = [
+    # flags, file, drop-in
+    ("", "", "", ("", "node1", "cgroupfs", "/")),
+    (
+        f"{CONFIG_FLAG} --hostname-override=' Master-1 '",
+        "{staticPodPath: /a//b/, cgroupDriver: systemd, cgroupRoot: /kube}",
+        "",
+        ("/a/b", "master-1", "systemd", "/kube"),
+    ),
+    (
+        f"{CONFIG_FLAG} --hostname-override=",
+        "staticPodPath: pods",
+        "",
+        (f"ROOT/{os.path.dirname(CONFIG)}/pods", "node1", "cgroupfs", "/"),
+    ),
+    (BOTH, "staticPodPath: /a", "staticPodPath: pods", ("/pods", "node1", "cgroupfs", "/")),
+    (BOTH, "staticPodPath: /a", "staticPodPath: null", ("", "node1", "cgroupfs", "/")),
+    (BOTH, "staticPodPath: /a", "cgroupDriver: null", ("/a", "node1", "cgroupfs", "/")),
+    (f"{CONFIG_FLAG} --pod-manifest-path=", "staticPodPath: /a", "", ("", "node1", "cgroupfs", "/")),
+    (
+        f"{CONFIG_FLAG} --pod-manifest-path=pods --cgroup-driver=systemd",
+        "staticPodPath: /a",
+        "",
+        ("/pods", "node1", "systemd", "/"),
+    ),
+    (CONFIG_FLAG, "staticPodPath: 5", "", ("", "node1", "cgroupfs", "/")),
+]
+
+
+@pytest.mark.parametrize(("flags", "file", "drop_in", "found"), IDENTITIES)
+def test_what_a_kubelet_knows_its_pods_by(
+    node: KubeletNode, flags: str, file: str, drop_in: str, found: tuple[str, str, str, str]
+) -> None:
+    if file.startswith("{"):
+        file = "\n".join(part.strip() for part in file.strip("{}").split(","))
+    assert identity(node, flags, file, drop_in) == Identity(*found)
+
+
+def test_a_setting_that_is_text(node: KubeletNode) -> None:
+    node.unit(f"/usr/bin/kubelet {CONFIG_FLAG}")
+    node.config("staticPodURL: http://x/\ncgroupRoot: null\n")
+    layers = node.setup().layers
+    assert _kubelet_guard.text(layers, _kubelet_guard.URL) == "http://x/"
+    assert _kubelet_guard.text(layers, ("cgroupRoot",)) == ""
+    assert _kubelet_guard.text(layers, ("clusterDomain",)) == ""
+
+
+BEFORE = Identity("/etc/kubernetes/manifests", "node1", "systemd", "/")
+
+
+def refusal(before: Identity, after: Identity, pods: t.Sequence[str] = ("etcd", "web")) -> str:
+    with pytest.raises(KubestaticError) as caught:
+        _kubelet_guard.require_safe(before, after, pods=pods)
+    return str(caught.value)
+
+
+MOVE = "; set move_manifests: true to have them stopped orderly and moved, or allow_pod_loss: true"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pointed"),
+    [
+        ("/etc/kubernetes/manifests", "/etc/kubelet.d", "/etc/kubernetes/manifests to /etc/kubelet.d"),
+        ("/etc/kubernetes/manifests", "", "/etc/kubernetes/manifests to nothing"),
+        ("", "/etc/kubelet.d", "nothing to /etc/kubelet.d"),
+        ("", os.getcwd(), f"nothing to {os.getcwd()}"),
+    ],
+)
+def test_another_directory(old: str, new: str, pointed: str) -> None:
+    found = refusal(BEFORE._replace(manifest_dir=old), BEFORE._replace(manifest_dir=new))
+    assert found == (
+        f"staticPodPath: a kubelet that is pointed from {pointed} kills the static pods that run (etcd, web) with one"
+        f" second of grace, as it knows them by their paths{MOVE}"
+    )
+
+
+def test_another_spelling_of_the_same_directory(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    old, new = str(tmp_path / "real"), str(tmp_path / "link")
+    found = refusal(BEFORE._replace(manifest_dir=old), BEFORE._replace(manifest_dir=new))
+    assert found == (
+        f"staticPodPath: a kubelet that is pointed from {old} to {new} kills the static pods that run (etcd, web) with one"
+        f" second of grace, as another spelling of the same directory gives them other uids{MOVE}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "what"),
+    [
+        (BEFORE._replace(node_name="master-1"), "the node's name changes from node1 to master-1"),
+        (BEFORE._replace(cgroup_driver="cgroupfs"), "the cgroup driver changes from systemd to cgroupfs"),
+        (BEFORE._replace(cgroup_root="/kube"), "the cgroup root changes from / to /kube"),
+    ],
+)
+def test_another_name_or_cgroup(after: Identity, what: str) -> None:
+    assert refusal(BEFORE, after) == (
+        f"{what} with this restart, and the kubelet then kills the static pods that run (etcd, web) with one second of"
+        " grace; stop them first, or set allow_pod_loss: true"
+    )
+
+
+def test_nothing_is_killed_where_nothing_runs_or_nothing_changes() -> None:
+    _kubelet_guard.require_safe(BEFORE, Identity("", "", "", ""), pods=[])
+    _kubelet_guard.require_safe(BEFORE, BEFORE._replace(), pods=["etcd"])
+
+
+def test_long_lists_of_pods_are_cut() -> None:
+    after = BEFORE._replace(node_name="x")
+    assert "(a, b, c, d)" in refusal(BEFORE, after, list("abcd"))
+    assert "(a, b, c, d and 2 more)" in refusal(BEFORE, after, list("abcdef"))
+
+
+# ---- another minor
+
+
+def service(tmp_path: pathlib.Path, version: str) -> KubeletService:
+    return KubeletService(lambda _args: (0, f"Kubernetes v{version}\n", ""), store=Store(str(tmp_path / "store")))
+
+
+RUNNING = Kubelet(os.getpid(), ("/usr/bin/kubelet",), "/", "1.34.4", 34)
+
+
+def test_the_first_start_of_another_minor(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(KubestaticError) as caught:
+        _kubelet_guard.require_same_minor(
+            service(tmp_path, "1.35.1"), RUNNING, program="/usr/bin/kubelet", pods=["etcd"]
+        )
+    assert str(caught.value) == (
+        "/usr/bin/kubelet is kubelet 1.35.1 by now, while 1.34.4 runs: its first start gives every static pod a new uid and"
+        " kills the old ones with one second of grace; restart the kubelet as a part of that upgrade, or set"
+        " allow_pod_loss: true"
+    )
+
+
+def test_the_same_minor_and_a_node_without_pods_may_start(tmp_path: pathlib.Path) -> None:
+    program = "/usr/bin/kubelet"
+    _kubelet_guard.require_same_minor(service(tmp_path, "1.34.9"), RUNNING, program=program, pods=["etcd"])
+    _kubelet_guard.require_same_minor(service(tmp_path, "1.35.1"), RUNNING, program=program, pods=[])
+
+
+def test_a_program_that_runs_already_is_not_asked(tmp_path: pathlib.Path) -> None:
+    program = os.readlink("/proc/self/exe")
+    _kubelet_guard.require_same_minor(service(tmp_path, "1.35.1"), RUNNING, program=program, pods=["etcd"])
