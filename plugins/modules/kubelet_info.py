@@ -233,7 +233,9 @@ _EMPTY: dict[str, t.Any] = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"unit": {"type": "str", "default": "kubelet.service"}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"unit": {"type": "str", "default": "kubelet.service"}}, supports_check_mode=True
+    )
     _module.finish(module, lambda: _kubelet_report.report(unit=module.params["unit"]), empty=_EMPTY)
 
 

@@ -249,6 +249,10 @@ def test_what_the_file_says_cannot_be_removed_by_a_drop_in(node: KubeletNode) ->
         ("ours.yaml", f"the kubelet reads only names that end in .conf, not ROOT/{CONF_D}/ours.yaml; rename it"),
         ("ROOT/ours.conf", f"ROOT/ours.conf is not below --config-dir=ROOT/{CONF_D}, so the kubelet does not read it"),
         (
+            f"ROOT/{CONF_D}-old/ours.conf",
+            f"ROOT/{CONF_D}-old/ours.conf is not below --config-dir=ROOT/{CONF_D}, so the kubelet does not read it",
+        ),
+        (
             "../ours.conf",
             f"ROOT/{CONF_D}/../ours.conf is not below --config-dir=ROOT/{CONF_D}, so the kubelet does not read it",
         ),
@@ -454,6 +458,22 @@ def test_all_that_a_flag_says_is_moved(node: KubeletNode) -> None:
     }
 
 
+def test_a_flag_with_a_colon_in_its_value_is_no_map(node: KubeletNode) -> None:
+    with_layout(node, "kubeadm")
+    assert changes(node, {"containerRuntimeEndpoint": "unix:///run/b.sock"}, migrate=True) == {
+        KUBEADM_FLAGS: 'KUBELET_KUBEADM_ARGS="--v=2"\n',
+        CONFIG: f"{CONFIG_TEXT}containerRuntimeEndpoint: unix:///run/b.sock\n",
+    }
+
+
+def test_what_is_to_go_is_not_moved(node: KubeletNode) -> None:
+    with_layout(node, "rhel", {RHEL: "KUBELET_EXTRA_ARGS=--feature-gates=A=true,C=true\n", CONFIG: HEAD})
+    assert changes(node, {"featureGates": {"A": None}}, migrate=True) == {
+        RHEL: "KUBELET_EXTRA_ARGS=\n",
+        CONFIG: f"{HEAD}featureGates:\n  C: true\n",
+    }
+
+
 # ---- flags
 
 
@@ -478,6 +498,18 @@ def test_a_flag_in_the_file_that_was_asked_for(node: KubeletNode) -> None:
         "flags.node-ip: would not reach the kubelet, as something later than this collection's file sets the same variable"
         f" or ExecStart= (ROOT/{KUBEADM} line 9) does not use it; set the flag there"
     )
+
+
+def test_the_flag_that_comes_with_a_first_file_goes_into_the_file_that_was_asked_for(node: KubeletNode) -> None:
+    with_layout(node, "kubeadm")
+    found = changes(node, {"readOnlyPort": 5}, layer="drop_in", flags_file=f"ROOT/{KUBEADM_FLAGS}")
+    assert list(found) == [OWN_CONF, KUBEADM_FLAGS]
+    (node.root / KUBEADM).unlink()
+    lines = [f"EnvironmentFile=-ROOT/{name}" for name in (KUBEADM_FLAGS, DEBIAN)]
+    node.unit("/usr/bin/kubelet $KUBELET_EXTRA_ARGS", *lines)
+    node.write(KUBEADM_FLAGS, "")
+    found = changes(node, LEGACY, config_file="ROOT/new.yaml", flags_file=f"ROOT/{KUBEADM_FLAGS}")
+    assert list(found) == ["new.yaml", KUBEADM_FLAGS]
 
 
 def test_a_later_flag_of_the_unit_wins(node: KubeletNode) -> None:

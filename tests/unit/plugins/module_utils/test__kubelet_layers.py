@@ -186,9 +186,27 @@ def test_which_drop_ins_are_read_and_in_which_order(node: KubeletNode) -> None:
     node.write("elsewhere/in.conf", HEAD)
     (node.root / CONF_D / "link.conf").symlink_to(node.root / "elsewhere/in.conf")
     (node.root / CONF_D / "linked").symlink_to(node.root / "elsewhere")
-    assert drop_ins(node) == [".hidden.conf", "100.conf", "15/a.conf", "15/z.conf", "20.conf", "link.conf"]
+    # A kubelet tries to read this one as a file, and does not start.
+    (node.root / CONF_D / "linked.conf").symlink_to(node.root / "elsewhere")
+    assert drop_ins(node) == [
+        ".hidden.conf",
+        "100.conf",
+        "15/a.conf",
+        "15/z.conf",
+        "20.conf",
+        "link.conf",
+        "linked.conf",
+    ]
     tree = Tree().with_file(node.path(f"{CONF_D}/20.conf"), None).with_file(node.path(f"{CONF_D}/17/b.conf"), HEAD)
-    assert drop_ins(node, tree) == [".hidden.conf", "100.conf", "15/a.conf", "15/z.conf", "17/b.conf", "link.conf"]
+    assert drop_ins(node, tree) == [
+        ".hidden.conf",
+        "100.conf",
+        "15/a.conf",
+        "15/z.conf",
+        "17/b.conf",
+        "link.conf",
+        "linked.conf",
+    ]
 
 
 def test_a_directory_that_is_a_link_has_no_drop_ins(node: KubeletNode) -> None:
@@ -321,9 +339,11 @@ def from_flag(value: str | None) -> Given:
         ("", from_flag(""), True),
         (1, from_flag("1"), True),
         (None, from_flag("1"), False),
+        (None, from_flag("None"), False),
         (None, from_flag(None), True),
         (True, from_flag("true"), True),
         (True, from_flag("T"), True),
+        (True, from_flag("TRUE"), True),
         (False, from_flag("False"), True),
         (False, from_flag("true"), False),
         (["a", "b"], from_flag("a,b"), True),
@@ -349,7 +369,7 @@ def test_a_value_as_a_flag(value: t.Any, text: str) -> None:
 
 
 def test_parts_of_a_flag() -> None:
-    found = _kubelet_layers.flag_parts("A=true, memory.available<5Mi,H:v=w, none ,E=")
+    found = _kubelet_layers.flag_parts("A = true , memory.available<5Mi,H:v=w, none ,E=")
     assert found == {"A": "true", "memory.available": "5Mi", "H": "v=w", "E": ""}
 
 

@@ -93,6 +93,23 @@ NEW_FLAGS: list[tuple[str, str, dict[str, str], str, str]] = [
         'KUBELET_EXTRA_ARGS="--node-ip=1.2.3.4 --v=7"\n',
     ),
     (
+        "the file gives the variable twice, and the last one counts",
+        "rhel",
+        {RHEL: "KUBELET_EXTRA_ARGS=--v=1\nKUBELET_EXTRA_ARGS=--node-ip=1.2.3.4\n"},
+        RHEL,
+        'KUBELET_EXTRA_ARGS=--v=1\nKUBELET_EXTRA_ARGS="--node-ip=1.2.3.4 --v=7"\n',
+    ),
+    (
+        "the file of the administrator's is not the last one",
+        "bare",
+        {
+            FRAGMENT: f"[Service]\nEnvironmentFile=-ROOT/{DEBIAN}\nEnvironmentFile=-ROOT/other\n"
+            "ExecStart=/usr/bin/kubelet $KUBELET_EXTRA_ARGS\n"
+        },
+        DEBIAN,
+        "KUBELET_EXTRA_ARGS=--v=7\n",
+    ),
+    (
         "a unit that reads no file of the administrator's",
         "bare",
         {FRAGMENT: "[Service]\nExecStart=/usr/bin/kubelet $KUBELET_EXTRA_ARGS\n"},
@@ -246,6 +263,12 @@ def test_a_flag_of_the_unit_itself_is_not_removed(node: KubeletNode, layout: str
         f"flags.{name}: stands in {where}, which belongs to the unit and not to its environment; remove it there and run"
         " systemctl daemon-reload"
     )
+
+
+def test_a_flag_of_the_unit_is_not_removed_from_its_copy_in_our_drop_in(node: KubeletNode) -> None:
+    with_layout(node, "literal")
+    node.carry_out(node.setup().with_flag("root-dir", "/x"))
+    assert refusal(node, node.setup(), "v", None).startswith(f"flags.v: stands in ROOT/{OWN} line 5, which belongs to")
 
 
 def test_a_flag_whose_value_alone_is_a_variable_is_not_removed(node: KubeletNode) -> None:

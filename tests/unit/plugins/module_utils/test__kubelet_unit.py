@@ -53,6 +53,7 @@ def words(node: KubeletNode) -> list[tuple[str, str, int, str]]:
         ("[Service]\nA=b\\\\\\\nC=d\n", [("Service", "A", r"b\\ C=d", 2)]),
         ("[Service]\nA=b\x0cc\u2028d\x85\nE=f\n", [("Service", "A", "b\x0cc\u2028d", 2), ("Service", "E", "f", 3)]),
         ("A=b\n[Service] \nno assignment\n=c\n1=d\n", [("", "A", "b", 1)]),
+        (" [Service]\rA=b\rC=d\r", [("Service", "A", "b", 2), ("Service", "C", "d", 3)]),
         ("", []),
     ],
 )
@@ -219,6 +220,7 @@ def test_a_planned_file_counts(node: KubeletNode) -> None:
         ("/k $$A", "", ()),
         ("/k $${A}", "", ()),
         ("/k $B", "", ("B",)),
+        ("/k ${B}", "", ()),
     ],
 )
 def test_which_variable_a_word_comes_from(
