@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,17 +188,22 @@ def url_goes(story: Story, nodes: list[Node]) -> None:
     with story.step("URL goes", "Take it away there, then the URL from the kubelets") as told:
         play("server.yml", hosts=[server], text="")
         for node in others:
-            wait_for(lambda node=node: not log(node, "from-url"), f"no pod from the URL on {node.name}")  # type: ignore[misc]  # mypy and lambdas with a default
+            wait_for(partial(says, node, ""), f"no pod from the URL on {node.name}")
             told[node.name] = "gone"
         play("url.yml", url="")
         play("server.yml", hosts=[server], text="", state="absent")
         told[server.name] = "gone"
 
 
+def says(node: Node, text: str) -> bool:
+    """Whether the pod of the URL says this on the node; an empty text where there is no such pod."""
+    return log(node, "from-url") == text
+
+
 def expect_logs(nodes: list[Node], *, text: str) -> Told:
     """Wait until the pod of the URL says this on each of these nodes."""
     for node in nodes:
-        wait_for(lambda node=node: log(node, "from-url") == text, f"{text!r} in the log of from-url on {node.name}")  # type: ignore[misc]  # mypy and lambdas with a default
+        wait_for(partial(says, node, text), f"{text!r} in the log of from-url on {node.name}")
         print(f"   {node.name}  pod from-url says: {text}")
     return {node.name: f"says {text}" for node in nodes}
 
