@@ -37,7 +37,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils._store import Stor
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-_HEADER_FLAG = re.compile(r"""(--manifest-url-header[= ])("[^"]*"|'[^']*'|\S+)""")
+# To the end of the line: quotes may begin before the flag, and a value may have spaces in it.
+_HEADER_FLAG = re.compile(r"(--manifest[-_]url[-_]header(?:=|\s+)).*")
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -178,7 +179,7 @@ def without_secrets(text: str) -> str:
         data = _yaml.load(text).data
         headers = data.get(HEADERS[0]) if isinstance(data, dict) else None
         if not isinstance(headers, dict):
-            return text
+            raise KubestaticError("no mapping of headers")
         return _yaml_edit.merged(text, {HEADERS[0]: {name: [HIDDEN] for name in headers}})
     except KubestaticError:
         return "(not shown, as it holds a secret)\n"
