@@ -61,11 +61,11 @@ class Moves(t.NamedTuple):
         return f"{names} from {self.source} to {self.target}"
 
 
-def of(tree: Tree, *, secret: bool) -> list[FileChange]:
-    """The files of a planned tree that differ from what is there. `secret`: new files are for root alone."""
+def of(tree: Tree, *, found: Tree, secret: bool) -> list[FileChange]:
+    """The files of a planned tree that differ from those that are found. `secret`: new files are for root alone."""
     changes = []
     for path, text in tree.planned.items():
-        before = _node_files.content(path)
+        before = _node_files.content(path)._replace(text=found.text(path))
         if text == before.text:
             continue
         mode = before.mode if before.text is not None else (_SECRET if secret else _PUBLIC)
@@ -151,7 +151,9 @@ class Journal:
             _kubelet_move.put_back(moves, store=self._store, set_context=self._set_context)
             told.append(f"put the manifests back into {moves.source}")
         _node_files.remove_directories(change.get("directories", []))
-        self._store.kubelet_change = _UNDONE
+        # Without it the note tells of what is undone already, and the next run finds nothing more to undo.
+        with contextlib.suppress(KubestaticError):
+            self._store.kubelet_change = _UNDONE
         return told
 
     def close(self) -> None:

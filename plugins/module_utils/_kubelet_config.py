@@ -96,7 +96,7 @@ def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
     """
     old = look.setup
     new = _kubelet_edit.planned(old, wish)
-    files = tuple(_kubelet_change.of(new.tree, secret=order.secret))
+    files = tuple(_kubelet_change.of(new.tree, found=old.tree, secret=order.secret))
     due = tuple(_due(look, new))
     restart = order.restart == ALWAYS or (order.restart == AUTO and bool(due))
     directory = _kubelet_guard.manifest_dir(new.layers)
@@ -175,21 +175,29 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
         _node_files.make_directory(one.directory, mode=0o700)
         actions.append(f"made {one.directory}")
     if one.files or one.moves:
-        try:
+        with _telling(actions):
             journal.begin(one.files, moves=one.moves)
-        except KubestaticError as exc:
-            raise KubestaticError(str(exc), actions=actions) from None
     try:
         pid = _apply(look, one, order, journal=journal, actions=actions)
     except _Stopped as stopped:
         raise _after_failure(look, one, order, stopped, journal=journal, actions=actions) from None
-    journal.close()
+    with _telling(actions):
+        journal.close()
     if not pid and look.kubelet is not None and not one.reason:
         # From now on digests tell of this process, and not the times of files.
         pid = look.kubelet.pid
     if pid:
         _kubelet_start.remember(look.store, pid=pid, setup=one.new)
     return Done(bool(actions), actions, one.restart, one.reason)
+
+
+@contextlib.contextmanager
+def _telling(actions: t.Sequence[str]) -> t.Iterator[None]:
+    """Have a KubestaticError tell what was done before it."""
+    try:
+        yield
+    except KubestaticError as exc:
+        raise KubestaticError(str(exc), actions=actions) from None
 
 
 class _Stopped(Exception):
@@ -279,8 +287,11 @@ def _after_failure(
     lines = exc.journal if isinstance(exc, _kubelet_health.Unwell) else []
     story = str(exc)
     if not order.rollback:
-        journal.close()
         story += "; the new configuration stays in force, as rollback is false"
+        try:
+            journal.close()
+        except KubestaticError as second:
+            story += f", but the next run puts the old one back: {second}"
     elif one.files or one.moves:
         try:
             actions += journal.undo(timeout=order.wait_timeout)
@@ -303,7 +314,9 @@ def _prove_old(look: Look, one: Plan, order: Order, *, journal: Journal, actions
             actions.append("restarted the kubelet on the old configuration")
     except KubestaticError as exc:
         return f", but the kubelet is not well on it either: {exc}"
-    journal.close()
+    # A note that stays tells of nothing to undo.
+    with contextlib.suppress(KubestaticError):
+        journal.close()
     return " and the kubelet is well on it" if started and order.wait else ""
 
 

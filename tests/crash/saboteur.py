@@ -32,7 +32,7 @@ _CALLS = {
     "utime": (0,),
 }
 # The second words of the commands that change a node.
-_COMMANDS = ("stop", "start", "stopp", "pull", "rm")
+_COMMANDS = ("stop", "start", "restart", "reset-failed", "daemon-reload", "stopp", "pull", "rm")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 

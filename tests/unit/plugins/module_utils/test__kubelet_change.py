@@ -53,7 +53,7 @@ class Node:
         tree = Tree()
         for name, text in texts.items():
             tree = tree.with_file(str(self.root / name.replace("__", "/")), text)
-        return _kubelet_change.of(tree, secret=secret)
+        return _kubelet_change.of(tree, found=Tree(), secret=secret)
 
     def inside(self, texts: t.Iterable[str]) -> list[str]:
         return [text.replace(str(self.root), "ROOT") for text in texts]
@@ -115,7 +115,7 @@ def test_modes(node: Node, name: str, old: int | None, secret: bool, mode: int) 
     if old is not None:
         path.write_text("old")
         path.chmod(old)
-    (change,) = _kubelet_change.of(Tree().with_file(str(path), "new"), secret=secret)
+    (change,) = _kubelet_change.of(Tree().with_file(str(path), "new"), found=Tree(), secret=secret)
     node.journal.begin([change])
     node.journal.put_in_force([change])
     assert stat.S_IMODE(path.stat().st_mode) == mode

@@ -170,6 +170,20 @@ def test_what_means_something_else_is_named_with_its_file(
     assert known_stale(node, store) == reasons
 
 
+def test_each_line_of_a_directive_counts(node: KubeletNode, store: Store) -> None:
+    node.unit(EXEC, "Environment=A=1", "Environment=B=1")
+    _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
+    node.unit(EXEC, "Environment=A=2", "Environment=B=1")
+    assert known_stale(node, store) == [f"Environment in ROOT/{FRAGMENT}"]
+
+
+def test_only_the_section_of_the_service_counts(node: KubeletNode, store: Store) -> None:
+    node.unit(EXEC)
+    _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
+    node.write(OWN, "[Unit]\nAfter=containerd.service\n[Install]\nAlias=k.service\n")
+    assert known_stale(node, store) == []
+
+
 def test_drop_ins_of_the_configuration_count(node: KubeletNode, store: Store) -> None:
     node.unit(
         "/usr/bin/kubelet --config=ROOT/var/lib/kubelet/config.yaml --config-dir=ROOT/var/lib/kubelet/config.conf.d"

@@ -208,6 +208,19 @@ def test_a_disk_that_refuses_changes_nothing(
     assert (here / "file").read_text() == "old"
 
 
+def test_a_rename_that_is_refused_leaves_the_old_file(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(here / "file")
+    (here / "file").write_text("old")
+    _node_files.prepare(path, root_only("new"), set_context=no_context)
+    with monkeypatch.context() as broken:
+        broken.setattr("os.rename", failing(errno.EROFS))
+        with pytest.raises(OSError, match="Read-only file system"):
+            _node_files.put_in_force(path, root_only("new"))
+    assert (here / "file").read_text() == "old"
+    _node_files.discard(path)
+    assert names(here) == ["file"]
+
+
 def test_a_context_that_cannot_be_set_changes_nothing(here: pathlib.Path) -> None:
     def set_context(path: str, final_path: str) -> None:
         raise KubestaticError("no such context")

@@ -1,0 +1,641 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kubelet_config from its arguments to its result, on a node with real files and a kubelet in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir, _pod_url
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
+    CONF_D,
+    CONFIG,
+    FRAGMENT,
+    OWN,
+    RHEL,
+)
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_world import MANIFESTS, KubeletWorld
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import manifest
+
+RESTART = ["systemctl reset-failed kubelet.service", "systemctl restart kubelet.service"]
+RELOAD = "systemctl daemon-reload"
+KEYS = {"effective", "restarted", "restart_reason", "journal", "actions"}
+TOO_MUCH = "E1125 12:00:00.000000       1 run.go:72] maxPods is too much"
+TOKEN = "Bearer abc123"
+
+
+@pytest.fixture(name="node")
+def _node(tmp_path: pathlib.Path) -> t.Iterator[KubeletWorld]:
+    with KubeletWorld(tmp_path).installed() as node:
+        yield node
+
+
+def told(node: KubeletWorld, result: dict[str, t.Any]) -> list[str]:
+    return [node.inside(action) for action in result["actions"]]
+
+
+def text(node: KubeletWorld, result: dict[str, t.Any], key: str = "msg") -> str:
+    return node.inside(result[key])
+
+
+def untouched(node: KubeletWorld, **arguments: t.Any) -> dict[str, t.Any]:
+    """The result of a call that leaves files and kubelet as they are and notes no change."""
+    before, pid, commands = node.files(), node.pid(), node.changing()
+    result = node.call(**arguments)
+    assert (node.files(), node.pid(), node.changing()) == (before, pid, commands)
+    assert node.noted() == {}
+    assert set(result) >= KEYS
+    return result
+
+
+# ---- a change that works
+
+
+def test_a_setting_is_written_and_the_kubelet_restarted_on_it(node: KubeletWorld) -> None:
+    old = node.pid()
+    begun = node.now
+    result = node.call(settings={"maxPods": 50})
+    assert result["changed"] and not result.get("failed")
+    reason = f"maxPods in ROOT/{CONFIG}"
+    assert told(node, result) == [f"changed ROOT/{CONFIG}", f"restarted the kubelet: {reason}"]
+    assert (result["restarted"], text(node, result, "restart_reason"), result["journal"]) == (True, reason, [])
+    assert json.loads(node.inside(json.dumps(result["effective"]))) == {
+        "maxPods": {"value": 50, "layer": "file", "file": f"ROOT/{CONFIG}", "line": 5}
+    }
+    assert node.changing() == RESTART, "nothing was to be read again by systemd"
+    assert node.read(CONFIG).endswith("cgroupDriver: systemd  # as containerd\nmaxPods: 50\n")
+    assert node.pid() != old and node.is_well()
+    assert node.now - begun >= 10, "it must have settled"
+    assert node.noted() == {}
+
+
+def test_the_same_again_changes_nothing_and_asks_only_systemctl(node: KubeletWorld) -> None:
+    node.call(settings={"maxPods": 50})
+    node.call(settings={"maxPods": 50})
+    node.commands = []
+    again = untouched(node, settings={"maxPods": 50})
+    assert (again["changed"], again["actions"], again["restarted"], again["restart_reason"]) == (False, [], False, "")
+    assert {command.split()[0] for command in node.commands} == {"systemctl"}
+    assert {command.split()[1] for command in node.commands} == {"show"}
+    assert len(node.commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "restarts"),
+    [
+        ({"flags": {"node-labels": "a=b"}}, RHEL, RESTART),
+        ({"settings": {"maxPods": 7}, "layer": "drop_in"}, f"{CONF_D}/90-kubestatic.conf", RESTART),
+        ({"settings": {"maxPods": 7}, "flags": {"node-labels": "a=b"}}, CONFIG, RESTART),
+    ],
+    ids=["flags", "drop-in", "both"],
+)
+def test_layers(node: KubeletWorld, arguments: dict[str, t.Any], file: str, restarts: list[str]) -> None:
+    result = node.call(**arguments)
+    assert not result.get("failed"), result
+    assert node.path(file) in " ".join(result["actions"])
+    assert node.changing() == restarts
+    assert node.is_well()
+    assert not untouched(node, **arguments)["changed"]
+
+
+def test_a_drop_in_of_the_unit_is_read_by_systemd_before_the_restart(node: KubeletWorld) -> None:
+    node.unit("/usr/bin/kubelet --config=ROOT/var/lib/kubelet/config.yaml")
+    node._systemctl("daemon-reload")
+    node._systemctl("restart")
+    node.settle()
+    result = node.call(flags={"v": "4"})
+    assert told(node, result)[0] == f"wrote ROOT/{OWN}"
+    assert node.changing() == [RELOAD, *RESTART]
+    assert node.is_well()
+    assert node.argv() == ["--config=ROOT/var/lib/kubelet/config.yaml", "--v=4"]
+
+
+def test_a_comment_alone_restarts_nothing(node: KubeletWorld) -> None:
+    node.call(settings={"maxPods": 50})
+    node.write(CONFIG, "# Why.\n" + node.read(CONFIG))
+    assert not untouched(node, settings={"maxPods": 50})["changed"]
+
+
+def test_what_was_changed_by_hand_is_put_in_force(node: KubeletWorld) -> None:
+    node.call()
+    node.write(CONFIG, node.read(CONFIG) + "maxPods: 9\n")
+    result = node.call()
+    assert told(node, result) == [f"restarted the kubelet: maxPods in ROOT/{CONFIG}"]
+    assert node.is_well()
+
+
+def test_a_stale_kubelet_that_nobody_knows_is_restarted_by_the_times_of_its_files(node: KubeletWorld) -> None:
+    node.write(CONFIG, node.read(CONFIG) + "maxPods: 9\n")
+    result = node.call()
+    assert told(node, result) == [
+        f"restarted the kubelet: ROOT/{CONFIG}, which was changed after the kubelet had started"
+    ]
+    assert node.is_well()
+
+
+def test_a_kubelet_in_force_is_known_from_the_first_call_on(node: KubeletWorld) -> None:
+    untouched(node)
+    os.utime(node.path(CONFIG))
+    assert not untouched(node)["changed"], "a time tells nothing of a kubelet that is known"
+
+
+def test_a_manifest_directory_is_made_before_the_kubelet_looks(node: KubeletWorld) -> None:
+    wanted = node.path("etc/kubelet.d/deep")
+    result = node.call(settings={"staticPodPath": wanted})
+    assert told(node, result)[0] == "made ROOT/etc/kubelet.d/deep"
+    assert os.stat(wanted).st_mode & 0o777 == 0o700
+    assert node.is_well()
+
+
+def test_a_diff_has_both_texts(node: KubeletWorld) -> None:
+    (diff,) = node.call(settings={"maxPods": 50}, diff=True)["diff"]
+    assert diff["before_header"] == diff["after_header"] == node.path(CONFIG)
+    assert diff["after"] == diff["before"] + "maxPods: 50\n"
+    assert node.call(settings={"maxPods": 50}, diff=True)["diff"] == []
+
+
+# ---- check mode
+
+
+def test_check_mode_tells_what_would_be_done(node: KubeletWorld) -> None:
+    wanted = node.path("etc/kubelet.d")
+    result = untouched(node, settings={"staticPodPath": wanted}, flags={"node-labels": "a=b"}, check=True, diff=True)
+    real = node.call(settings={"staticPodPath": wanted}, flags={"node-labels": "a=b"}, diff=True)
+    assert told(node, result) == [
+        "would make ROOT/etc/kubelet.d",
+        f"would change ROOT/{RHEL}",
+        f"would change ROOT/{CONFIG}",
+        f"would restart the kubelet: {text(node, real, 'restart_reason')}",
+    ]
+    for key in ("changed", "restarted", "restart_reason", "effective", "diff"):
+        assert result[key] == real[key], key
+
+
+def test_check_mode_leaves_no_store(node: KubeletWorld) -> None:
+    assert untouched(node, settings={"maxPods": 5}, check=True)["changed"]
+    assert not os.path.exists(node.store_path)
+
+
+def test_check_mode_of_what_is_there_already(node: KubeletWorld) -> None:
+    result = untouched(node, settings={"cgroupDriver": "systemd"}, check=True)
+    assert (result["changed"], result["actions"], result["restarted"]) == (False, [], False)
+
+
+# ---- when it is restarted
+
+
+def test_without_a_restart_the_reason_stays(node: KubeletWorld) -> None:
+    old = node.pid()
+    result = node.call(settings={"maxPods": 50}, restart="never")
+    assert told(node, result) == [f"changed ROOT/{CONFIG}"]
+    assert (result["changed"], result["restarted"]) == (True, False)
+    assert text(node, result, "restart_reason") == f"maxPods in ROOT/{CONFIG}"
+    assert node.pid() == old and node.changing() == []
+    again = untouched(node, settings={"maxPods": 50}, restart="never")
+    assert not again["changed"] and CONFIG in again["restart_reason"]
+    last = node.call(settings={"maxPods": 50})
+    assert last["restarted"] and len(last["actions"]) == 1
+    assert node.is_well()
+
+
+def test_a_restart_in_any_case(node: KubeletWorld) -> None:
+    for _turn in range(2):
+        old = node.pid()
+        result = node.call(restart="always")
+        assert (result["changed"], result["restart_reason"]) == (True, "restart: always")
+        assert result["actions"] == ["restarted the kubelet: restart: always"]
+        assert node.pid() != old
+
+
+def test_without_waiting_the_kubelet_is_left_to_itself(node: KubeletWorld) -> None:
+    node.deaf.append("maxPods: 51")
+    begun = node.now
+    result = node.call(settings={"maxPods": 51}, wait=False)
+    assert not result.get("failed") and result["restarted"]
+    assert node.now < begun + 1
+    assert node.noted() == {}
+    assert "maxPods: 51" in node.read(CONFIG), "nothing is put back"
+
+
+@pytest.mark.parametrize("restart", ["auto", "never", "always"])
+def test_a_kubelet_that_does_not_run(node: KubeletWorld, restart: str) -> None:
+    node.stop()
+    if restart == "auto":
+        result = untouched(node, settings={"maxPods": 50})
+        assert result["failed"]
+        assert result["msg"].startswith("the kubelet does not run (kubelet.service is inactive, dead)")
+        assert "restart: always" in result["msg"]
+        return
+    result = node.call(settings={"maxPods": 50}, restart=restart)
+    assert not result.get("failed")
+    assert "maxPods: 50" in node.read(CONFIG)
+    assert bool(node.pid()) is (restart == "always")
+    assert result["restart_reason"] == "it does not run"
+
+
+def test_a_kubelet_that_fails_already_is_nobody_elses_fault(node: KubeletWorld) -> None:
+    node.refused["cgroupDriver"] = "E1125 12:00:00.000000       1 run.go:72] swap is on"
+    node._systemctl("restart")
+    result = untouched(node, settings={"maxPods": 50})
+    assert result["failed"]
+    assert (
+        "(kubelet.service is activating, auto-restart); its log ends with: swap is on; mend that first" in result["msg"]
+    )
+
+
+def test_a_kubelet_that_is_not_well_is_not_changed(node: KubeletWorld) -> None:
+    node.deaf.append("cgroupDriver")
+    node._systemctl("restart")
+    node.settle()
+    result = untouched(node, settings={"maxPods": 50})
+    assert result["failed"] and result["msg"].startswith("the kubelet runs but is not well: its healthz")
+    node.deaf.clear()
+    assert not node.call(settings={"maxPods": 50}, restart="always").get("failed")
+    assert node.is_well()
+
+
+# ---- what does not come up
+
+
+def prepare_failure(node: KubeletWorld, how: str) -> str:
+    """Have the kubelet fail with maxPods: 51; a part of what the task says then."""
+    if how == "refuses":
+        node.refused["maxPods: 51"] = TOO_MUCH
+        return (
+            "the kubelet does not stay up (kubelet.service is activating, auto-restart); its log ends with: maxPods is"
+        )
+    if how == "ends while it comes up":
+        node.ends_after["maxPods: 51"] = 0.5
+        return "the kubelet ended "
+    if how == "ends later":
+        node.ends_after["maxPods: 51"] = 7.0
+        return "the kubelet ended 7 s after its start; its log ends with: it fell over"
+    if how == "is deaf":
+        node.deaf.append("maxPods: 51")
+        return "the kubelet is not well after 60 s: its healthz does not answer"
+    if how == "says otherwise":
+        node.configz = {"maxPods": 110}
+        return "the kubelet came up, but its /configz says maxPods: 110, not 51"
+
+    def refuse(command: str) -> str | None:
+        node.on_command = lambda _command: None if command == RESTART[1] else refuse(_command)
+        return "Job for kubelet.service failed." if command == RESTART[1] else None
+
+    node.on_command = refuse
+    return "systemctl restart kubelet.service failed: Job for kubelet.service failed."
+
+
+FAILURES = ["refuses", "ends while it comes up", "ends later", "is deaf", "says otherwise", "cannot be restarted"]
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_the_old_configuration_is_put_back(node: KubeletWorld, how: str) -> None:
+    node.call()
+    said = prepare_failure(node, how)
+    before, old = node.files(), node.pid()
+    arguments = {"settings": {"maxPods": 51}, "flags": {"node-labels": "a=b"}, "wait_timeout": 60}
+    result = node.call(**arguments)
+    assert result["failed"] and result["changed"] and result["restarted"]
+    assert said in result["msg"]
+    assert result["msg"].endswith("; the old configuration is in force again and the kubelet is well on it")
+    assert "\n" not in result["msg"]
+    assert told(node, result)[-3:] == [
+        f"put ROOT/{RHEL} back",
+        f"put ROOT/{CONFIG} back",
+        "restarted the kubelet on the old configuration",
+    ]
+    assert result["effective"]["maxPods"]["value"] is None
+    assert node.files() == before
+    assert node.pid() != old and node.is_well()
+    assert node.noted() == {}
+    assert bool(result["journal"]) is (how not in ("says otherwise", "cannot be restarted"))
+    # The kubelet is known by what it was started on.
+    assert not untouched(node)["changed"]
+
+
+def test_files_and_directories_that_were_new_are_gone_again(node: KubeletWorld) -> None:
+    node.refused["maxPods: 51"] = TOO_MUCH
+    before = node.files()
+    result = node.call(settings={"maxPods": 51}, layer="drop_in")
+    assert f"removed ROOT/{CONF_D}/90-kubestatic.conf again" in told(node, result)
+    assert node.files() == before
+    assert node.is_well()
+
+
+def test_a_unit_is_read_again_after_the_way_back(node: KubeletWorld) -> None:
+    node.unit("/usr/bin/kubelet --config=ROOT/var/lib/kubelet/config.yaml")
+    node._systemctl("daemon-reload")
+    node._systemctl("restart")
+    node.settle()
+    node.refused["--v=9"] = "Error: --v=9 is too much"
+    before = node.files()
+    result = node.call(flags={"v": "9"})
+    assert "; its log ends with: Error: --v=9 is too much; the old configuration is in force again and" in result["msg"]
+    assert node.changing() == [RELOAD, *RESTART, RELOAD, *RESTART]
+    assert {name: one for name, one in node.files().items() if one != "/"} == {
+        name: one for name, one in before.items() if one != "/"
+    }
+    assert node.is_well()
+
+
+def test_both_stories_are_told_where_the_way_back_fails_too(node: KubeletWorld) -> None:
+    node.call()
+    node.refused.update({"maxPods: 51": TOO_MUCH, "cgroupDriver": "E1125 12:00:00.0 1 run.go:72] swap is on by now"})
+    before = node.files()
+    result = node.call(settings={"maxPods": 51})
+    assert result["failed"] and result["restarted"]
+    first, _back, second = result["msg"].partition(
+        "; the old configuration is in force again, but the kubelet is not well on it either: "
+    )
+    assert "maxPods is too much" in first and "swap is on by now" in second
+    assert node.files() == before
+    assert not node.is_well()
+    # Once that is mended, the next run need not be told to start it.
+    node.refused.clear()
+    result = node.call(settings={"maxPods": 50})
+    assert not result.get("failed"), result["msg"]
+    assert node.is_well() and node.noted() == {}
+
+
+def test_what_cannot_be_put_back_is_tried_again_by_the_next_run(
+    node: KubeletWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.call()
+    node.refused["maxPods: 51"] = TOO_MUCH
+    before, rename = node.files(), os.rename
+
+    def full(source: str, target: str) -> None:
+        if target == node.path(CONFIG) and len(node.changing()) > 1:
+            raise OSError(30, "Read-only file system")
+        rename(source, target)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rename", full)
+        result = node.call(settings={"maxPods": 51})
+    assert "maxPods is too much" in result["msg"]
+    assert text(node, result).endswith(
+        f"; the old configuration cannot be put back either: ROOT/{CONFIG}: cannot be replaced: Read-only file system;"
+        " the next run tries it again"
+    )
+    assert "maxPods: 51" in node.read(CONFIG)
+    result = node.call()
+    assert told(node, result)[0] == (
+        f"put ROOT/{CONFIG} back: an earlier run was cut off before the kubelet was proven on it"
+    )
+    assert node.files() == before
+    assert node.is_well() and node.noted() == {}
+
+
+def test_without_rollback_the_new_configuration_stays(node: KubeletWorld) -> None:
+    node.refused["maxPods: 51"] = TOO_MUCH
+    result = node.call(settings={"maxPods": 51}, rollback=False)
+    assert result["failed"] and result["changed"]
+    assert result["msg"].endswith("; the new configuration stays in force, as rollback is false")
+    assert result["effective"]["maxPods"]["value"] == 51
+    assert "maxPods: 51" in node.read(CONFIG)
+    assert node.noted() == {}
+    assert node.changing() == RESTART
+
+
+def test_a_restart_without_a_change_has_nothing_to_go_back_to(node: KubeletWorld) -> None:
+    node.refused["cgroupDriver"] = TOO_MUCH
+    before = node.files()
+    result = node.call(restart="always")
+    assert result["failed"] and result["restarted"]
+    assert "in force again" not in result["msg"]
+    assert node.files() == before
+
+
+def test_a_disk_that_is_full_changes_nothing(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.call()
+    real = os.open
+
+    def full(path: t.Any, *arguments: t.Any, **options: t.Any) -> int:
+        if str(path).endswith(".kubestatic-new"):
+            raise OSError(28, "No space left on device")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", full)
+    result = untouched(node, settings={"maxPods": 51})
+    assert text(node, result) == f"ROOT/{CONFIG}: cannot be written: No space left on device; nothing was changed"
+    assert result["failed"] and not result.get("changed")
+
+
+# ---- a run that was cut off
+
+
+def cut_off(node: KubeletWorld, at: str) -> None:
+    """A run with maxPods: 51 that is killed at this command."""
+
+    def kill(command: str) -> None:
+        if command == at:
+            raise KeyboardInterrupt
+
+    node.on_command = kill
+    with pytest.raises(KeyboardInterrupt):
+        node.call(settings={"maxPods": 51})
+    node.on_command = lambda _command: None
+
+
+def test_what_a_run_left_is_undone_first(node: KubeletWorld) -> None:
+    node.call()
+    cut_off(node, RESTART[0])
+    assert "maxPods: 51" in node.read(CONFIG)
+    would = node.call(check=True)
+    assert would["changed"] and would["actions"] == [
+        "would put the kubelet's old configuration back: an earlier run was cut off before the kubelet was proven on it"
+    ]
+    assert "maxPods: 51" in node.read(CONFIG)
+    old = node.pid()
+    result = node.call()
+    assert told(node, result) == [
+        f"put ROOT/{CONFIG} back: an earlier run was cut off before the kubelet was proven on it"
+    ]
+    assert result["changed"] and not result["restarted"]
+    assert node.pid() == old, "it never ran on what was undone"
+    assert node.is_well()
+
+
+@pytest.mark.parametrize("how", ["refuses", "is deaf", "comes up elsewhere"])
+def test_a_kubelet_that_a_run_left_unwell_is_restarted(node: KubeletWorld, how: str) -> None:
+    node.call()
+    if how == "comes up elsewhere":
+        settings: dict[str, t.Any] = {"maxPods": 51, "healthzPort": 10300}
+    else:
+        prepare_failure(node, how)
+        settings = {"maxPods": 51}
+    calls = 0
+    real = node.monotonic
+
+    def monotonic() -> float:
+        nonlocal calls
+        calls += 1
+        if node.changing()[-1:] == RESTART[1:]:
+            raise KeyboardInterrupt
+        return real()
+
+    with pytest.MonkeyPatch.context() as killing:
+        killing.setattr(node, "monotonic", monotonic)
+        with pytest.raises(KeyboardInterrupt):
+            node.call(settings=settings)
+    assert calls
+    node.settle()
+    assert node.noted()["files"]
+    result = node.call(settings={"cpuCFSQuota": False})
+    assert not result.get("failed"), result["msg"]
+    assert "maxPods" not in node.read(CONFIG) and "cpuCFSQuota: false" in node.read(CONFIG)
+    assert node.is_well() and node.noted() == {}
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"settings": {"maxPod": 5}}, "settings.maxPod: "),
+        ({"settings": {"maxPods": "5"}}, "settings.maxPods: "),
+        ({"flags": {"no-such-flag": "1"}}, "flags.no-such-flag: "),
+        ({"settings": {"staticPodURLHeader": {"A": ["b"]}}}, "settings.staticPodURLHeader: may hold a secret"),
+        ({"settings": {"logging": {"verbosity": 5}}}, "overrides it"),
+        ({"settings": {"staticPodPath": "/etc/none/x"}, "create_directories": False}, "/etc/none/x: the manifest directory"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_touches_nothing(node: KubeletWorld, arguments: dict[str, t.Any], message: str) -> None:
+    result = untouched(node, **arguments)
+    assert result["failed"] and not result.get("changed")
+    assert message in result["msg"]
+
+
+def test_static_pods_are_not_lost_unless_that_is_said(node: KubeletWorld) -> None:
+    node.write(f"{MANIFESTS}/web.yaml", manifest())
+    elsewhere = node.path("etc/kubelet.d")
+    result = untouched(node, settings={"staticPodPath": elsewhere})
+    assert "kills the static pods that run (web) with one second of grace" in result["msg"]
+    assert not node.call(settings={"staticPodPath": elsewhere}, allow_pod_loss=True).get("failed")
+
+
+def test_a_kubelet_of_another_minor_is_not_started_by_the_way(node: KubeletWorld) -> None:
+    node.call()
+    node.write(f"{MANIFESTS}/web.yaml", manifest())
+    node.same_program, node.version = False, "1.35.1"
+    result = untouched(node, settings={"maxPods": 50})
+    assert "is kubelet 1.35.1 by now, while 1.34.4 runs" in result["msg"]
+    assert not untouched(node)["changed"], "where no restart is due there is nothing to fear"
+
+
+def test_another_run_on_this_node_is_not_disturbed(node: KubeletWorld) -> None:
+    os.makedirs(node.store_path)
+    with _manifest_dir.locked(node.store_path):
+        result = untouched(node, settings={"maxPods": 50})
+    assert "is changing the kubelet's configuration here" in result["msg"]
+
+
+def test_a_unit_that_systemd_does_not_know(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "_show", lambda: "LoadState=not-found\nMainPID=0\n")
+    assert "no kubelet is installed here" in untouched(node, unit="other.service")["msg"]
+    monkeypatch.setattr(node, "_show", lambda: "LoadState=masked\nMainPID=0\n")
+    assert "is masked" in untouched(node)["msg"]
+
+
+# ---- secrets
+
+
+def everything_shown(result: dict[str, t.Any]) -> str:
+    return json.dumps({**result, "invocation": {}})
+
+
+def test_header_values_are_in_no_result(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[t.Any] = []
+    monkeypatch.setattr(_pod_url, "require_pods", lambda url, **options: asked.append((url, options["headers"])))
+    headers = {"Authorization": TOKEN, "X-Two": ["one", TOKEN]}
+    arguments = {
+        "settings": {"staticPodURL": "http://127.0.0.1:1/pods"},
+        "static_pod_url_headers": headers,
+        "diff": True,
+    }
+    check = node.call(**arguments, check=True)
+    result = node.call(**arguments)
+    assert asked == [("http://127.0.0.1:1/pods", {"Authorization": [TOKEN], "X-Two": ["one", TOKEN]})] * 2
+    assert node.read(CONFIG).count(TOKEN) == 2
+    assert os.stat(node.path(CONFIG)).st_mode & 0o777 == 0o600
+    for one in (check, result):
+        assert "abc123" not in everything_shown(one)
+        assert "hidden" in one["diff"][0]["after"]
+        assert "abc123" not in json.dumps(one["invocation"])
+    assert result["effective"]["staticPodURLHeader.Authorization"]["value"] == "hidden"
+    # The old text has them as well.
+    later = node.call(settings={"maxPods": 50}, diff=True)
+    assert "abc123" not in everything_shown(later) and "hidden" in later["diff"][0]["before"]
+    assert len(asked) == 2, "a URL that the kubelet has already is not asked again"
+    for name in os.listdir(node.store_path):
+        assert "abc123" not in pathlib.Path(node.store_path, name).read_text(), name
+
+
+def test_header_values_are_in_no_failure(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pod_url, "require_pods", lambda _url, **_options: None)
+    node.refused["Authorization"] = f'I1125 12:00:00.0 1 kubelet.go:1] "Adding pod URL with HTTP header" {TOKEN}'
+    result = node.call(
+        settings={"staticPodURL": "http://127.0.0.1:1/pods"}, static_pod_url_headers={"Authorization": TOKEN}, diff=True
+    )
+    assert result["failed"] and result["journal"]
+    assert "abc123" not in everything_shown(result)
+    assert TOKEN not in node.read(CONFIG)
+    assert "abc123" not in pathlib.Path(node.store_path, "kubelet-change.json").read_text()
+
+
+def test_what_the_kubelet_logs_of_headers_is_not_quoted(node: KubeletWorld) -> None:
+    """They are no argument of this task, so nothing else would hide them."""
+    node.write(CONFIG, f"{node.read(CONFIG)}staticPodURLHeader:\n  Authorization: [{TOKEN}]\n")
+    node.refused["maxPods: 51"] = f'E1125 12:00:00.0 1 kubelet.go:1] "Adding pod URL with HTTP header" {TOKEN}'
+    result = node.call(settings={"maxPods": 51}, diff=True)
+    assert result["failed"] and result["journal"]
+    assert "abc123" not in json.dumps(result)
+
+
+def test_a_url_that_does_not_answer_is_refused(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = untouched(node, settings={"staticPodURL": "ftp://127.0.0.1/pods"})
+    assert "staticPodURL: ftp://127.0.0.1/pods does not answer this node" in result["msg"]
+
+
+# ---- kubelet_info
+
+
+def test_info_tells_of_it_and_leaves_no_trace(node: KubeletWorld) -> None:
+    node.write(CONFIG, node.read(CONFIG) + "maxPods: 9\nstaticPodURLHeader: {A: [abc123]}\n")
+    before = node.files()
+    result = node.info()
+    assert (result["healthy"], result["stale"], result["changed"]) == (True, True, False)
+    assert CONFIG in result["stale_reasons"][0]
+    assert result["settings"]["maxPods"]["value"] == 9
+    assert result["unit"] == {
+        "name": "kubelet.service",
+        "state": "active, running",
+        "enabled": "enabled",
+        "needs_reload": False,
+    }
+    assert "abc123" not in json.dumps(result)
+    assert node.files() == before and node.changing() == []
+    assert not os.path.exists(node.store_path)
+
+
+def test_info_of_a_kubelet_that_does_not_run(node: KubeletWorld) -> None:
+    node.stop()
+    result = node.info()
+    assert not result.get("failed")
+    assert (result["healthy"], result["pid"], result["version"], result["stale"]) == (False, 0, "1.34.4", False)
+    assert result["trouble"].startswith("the kubelet does not run (kubelet.service is inactive, dead)")
+    assert "restart: always" not in result["trouble"]
+
+
+def test_info_sees_that_systemd_has_to_read_a_unit_again(node: KubeletWorld) -> None:
+    node.write(FRAGMENT, node.read(FRAGMENT) + "LimitNOFILE=9\n")
+    result = node.info()
+    assert result["unit"]["needs_reload"] and result["stale"]
+    assert Store(node.store_path).kubelet == {}
