@@ -38,7 +38,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet
     RHEL,
     KubeletNode,
 )
-from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import call
 
 if t.TYPE_CHECKING:
     Answer = tuple[int, str, str]
@@ -135,11 +135,11 @@ class KubeletWorld(KubeletNode):
 
     def call(self, **arguments: t.Any) -> dict[str, t.Any]:
         """Run kubelet_config."""
-        return call(t.cast("World", self), kubelet_config.main, **arguments)
+        return call(self, kubelet_config.main, **arguments)
 
     def info(self) -> dict[str, t.Any]:
         """Run kubelet_info."""
-        return call(t.cast("World", self), kubelet_info.main)
+        return call(self, kubelet_info.main)
 
     def changing(self) -> list[str]:
         """The commands since the begin that change something."""
@@ -178,7 +178,7 @@ class KubeletWorld(KubeletNode):
     def load(self) -> None:
         data = json.loads(pathlib.Path(self.state_path).read_text(encoding="utf-8"))
         self.now, self.starts, self._process, self._restart_at, self._loaded, journal, self.commands = data
-        self.journal = [(moment, line) for moment, line in journal]
+        self.journal = [(float(moment), str(line)) for moment, line in journal]
 
     # ---- the clock, in place of the module time
 

@@ -475,7 +475,7 @@ class World:
         return self._known[1]
 
 
-def call(world: World, main: t.Callable[[], None], **arguments: t.Any) -> dict[str, t.Any]:
+def call(world: object, main: t.Callable[[], None], **arguments: t.Any) -> dict[str, t.Any]:
     """Run a module on this node and return its result, as Ansible would get it. ``check`` and ``diff`` are its modes."""
     from ansible.module_utils.testing import patch_module_args
 
