@@ -548,7 +548,8 @@ def test_a_unit_that_systemd_does_not_know(node: KubeletWorld, monkeypatch: pyte
 
 
 def everything_shown(result: dict[str, t.Any]) -> str:
-    return json.dumps({**result, "invocation": {}})
+    # Ansible's own: it hides what is secret of the arguments, from 2.22 on with the list of it, which the controller takes out.
+    return json.dumps({**result, "invocation": {}, "_ansible_new_secrets": []})
 
 
 def test_header_values_are_in_no_result(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,7 +569,7 @@ def test_header_values_are_in_no_result(node: KubeletWorld, monkeypatch: pytest.
     for one in (check, result):
         assert "abc123" not in everything_shown(one)
         assert "hidden" in one["diff"][0]["after"]
-        assert "abc123" not in json.dumps(one["invocation"])
+        assert "abc123" not in json.dumps(one.get("invocation"))
     assert result["effective"]["staticPodURLHeader.Authorization"]["value"] == "hidden"
     # The old text has them as well.
     later = node.call(settings={"maxPods": 50}, diff=True)
