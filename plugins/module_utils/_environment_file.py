@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_settings
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -156,7 +157,7 @@ def expand(words: t.Sequence[str], environment: t.Mapping[str, str]) -> list[str
 def with_flags(value: str, flags: t.Mapping[str, str | None]) -> str:
     """The value, words as in split_words, with these flags set or, where None, removed; their names without dashes.
 
-    A flag is what parse_flags of _kubelet_settings.py takes for one. The first occurrence of a flag is changed in its
+    A flag is what flag_words of _kubelet_settings.py takes for one. The first occurrence of a flag is changed in its
     place, others of it go, new flags are appended. All other words, and the space around them, stay as they are.
     """
     words = _words(value, unescape=_without_backslashes)
@@ -165,7 +166,7 @@ def with_flags(value: str, flags: t.Mapping[str, str | None]) -> str:
     pieces = [gap + value[word.start : word.end] for gap, word in zip(gaps, words)]
     wanted = {name.replace("_", "-"): setting for name, setting in flags.items()}
     missing = {name: "" if new is None else quote_word(f"--{name}={new}") for name, new in wanted.items()}
-    for first, after, name, setting in _flags([word.text for word in words]):
+    for first, after, name, setting in _kubelet_settings.flag_words([word.text for word in words]):
         if name in wanted and (name not in missing or setting != wanted[name]):
             flag = missing.get(name, "")
             pieces[first:after] = [flag and gaps[first] + flag, *[""] * (after - first - 1)]
@@ -246,18 +247,3 @@ def _joined(text: str) -> str:
     """A line that ends with a backslash and the next that is no comment are one, with a space for the backslash."""
     pattern = r"\\(?:\n(?:[ \t\r]*[#;][^\n]*(?:\n|\Z))*|\Z|(.))"
     return re.sub(pattern, lambda match: match[0] if match[1] else " ", text)
-
-
-def _flags(words: t.Sequence[str]) -> t.Iterator[tuple[int, int, str, str]]:
-    """Index of a flag's first word, index behind its last one, name, value."""
-    after = 0
-    for first, word in enumerate(words):
-        if first < after or not word.startswith("--"):
-            continue
-        name, equals, value = word[2:].partition("=")
-        after = first + 1
-        # Negative numbers are values; no flag begins with a digit.
-        if not equals and after < len(words) and not re.match(r"-(?!\d)", words[after]):
-            value = words[after]
-            after += 1
-        yield first, after, name.replace("_", "-"), value if equals or value else "true"

@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _node_files
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Content, Tree
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Content, SetContext, Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 # Drop-ins and units are world-readable where packages place them; what may hold a secret is not.
@@ -26,8 +26,6 @@ _DIRECTORY_MODE = 0o755
 
 # A note of a change that was undone, while the kubelet may still run on it.
 _UNDONE: dict[str, t.Any] = {"files": {}}
-
-SetContext = t.Callable[[str, str], object]
 
 
 class FileChange(t.NamedTuple):
@@ -85,12 +83,12 @@ class Journal:
     def begin(self, changes: t.Sequence[FileChange], *, moves: Moves | None = None) -> None:
         """All that may fail while nothing has changed: the note, new directories and files."""
         before = self._store.kubelet_change
-        directories = [os.path.dirname(change.path) for change in changes]
+        missing = _node_files.missing_directories(os.path.dirname(change.path) for change in changes)
         files = {
             change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
         }
         moved = {**moves._asdict(), "manifests": [list(one) for one in moves.manifests]} if moves else None
-        self._store.kubelet_change = {"files": files, "directories": _missing(directories), "moves": moved}
+        self._store.kubelet_change = {"files": files, "directories": missing, "moves": moved}
         try:
             for change in changes:
                 _node_files.make_directory(os.path.dirname(change.path), mode=_DIRECTORY_MODE)
@@ -179,16 +177,6 @@ def _moves(change: t.Mapping[str, t.Any]) -> Moves | None:
     if not moved:
         return None
     return Moves(moved["source"], moved["target"], tuple(Manifest(*one) for one in moved["manifests"]))
-
-
-def _missing(directories: t.Sequence[str]) -> list[str]:
-    """Those that are not there, and those above them, outermost first."""
-    found: set[str] = set()
-    for path in directories:
-        while not os.path.lexists(path):
-            found.add(path)
-            path = os.path.dirname(path)
-    return sorted(found)
 
 
 def _put_in_force(path: str, new: Content) -> None:

@@ -14,7 +14,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers, _schema
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers, _kubelet_service, _schema
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
 
 # kubeadm's (cmd/kubeadm/app/constants/constants.go).
@@ -22,7 +22,6 @@ _CLIENT = ("/etc/kubernetes/pki/apiserver-kubelet-client.crt", "/etc/kubernetes/
 
 # pkg/kubelet/apis/config/v1beta1/defaults.go and pkg/cluster/ports/ports.go.
 _PORT = 10250
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 _TIMEOUT_SECONDS = 2
 
 # Types that have one spelling only: a duration of 60s comes back as 1m0s.
@@ -44,8 +43,8 @@ def _ask(layers: Layers) -> dict[str, t.Any] | None:
     import http.client
     import ssl
 
-    address = str(_value(layers, ("address",), ""))
-    port = _value(layers, ("port",), _PORT)
+    address = _kubelet_service.local_address(str(layers.value(("address",), "")))
+    port = layers.value(("port",), _PORT)
     # The certificate that the kubelet shows is mostly its own. Nothing secret is sent, and the answer is only compared.
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -53,9 +52,7 @@ def _ask(layers: Layers) -> dict[str, t.Any] | None:
     try:
         if all(os.path.exists(path) for path in _CLIENT):
             context.load_cert_chain(*_CLIENT)
-        connection = http.client.HTTPSConnection(
-            _ANY.get(address, address), int(port), timeout=_TIMEOUT_SECONDS, context=context
-        )
+        connection = http.client.HTTPSConnection(address, int(port), timeout=_TIMEOUT_SECONDS, context=context)
         connection.request("GET", "/configz")
         answer = connection.getresponse()
         data = json.loads(answer.read()) if answer.status == http.client.OK else {}
@@ -70,15 +67,9 @@ def _is_plain(key: Key, *, minor: int) -> bool:
     minor = min(max(minor, _schema.MINORS[0]), _schema.MINORS[-1])
     for name in key:
         kind = kind.lstrip("*")
-        kind = (
-            kind[2:]
-            if kind.startswith("{}")
-            else (_schema.fields(kind, minor).get(name, "") if kind[:1].isupper() else "")
-        )
+        if kind.startswith("{}"):
+            kind = kind[2:]
+        else:
+            kind = _schema.fields(kind, minor).get(name, "") if kind[:1].isupper() else ""
     kind = kind.lstrip("*")
     return kind in _PLAIN or kind.startswith("s=")
-
-
-def _value(layers: Layers, key: Key, default: t.Any) -> t.Any:
-    given = layers.given(key)
-    return given[0].value if given and given[0].value is not None else default

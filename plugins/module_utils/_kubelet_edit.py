@@ -128,10 +128,9 @@ def _converted(key: Key, text: str) -> t.Any:
 
 def _is_met(layers: Layers, key: Key, value: t.Any, *, layer: str, path: str) -> bool:
     """Nothing is to be written: with `auto` it counts what is in force, else what the layer's own file says."""
-    given = layers.given(key)
     if layer == AUTO:
-        return _kubelet_layers.same(value, given[0] if given else None)
-    own = next((one for one in given if one.path == path and not one.flag), None)
+        return _kubelet_layers.same(value, layers.strongest(key))
+    own = next((one for one in layers.given(key) if one.path == path and not one.flag), None)
     return _kubelet_layers.same(value, own) and not (value is None and own)
 
 
@@ -221,8 +220,7 @@ def _patch(wanted: t.Mapping[Key, t.Any]) -> dict[str, t.Any]:
 
 
 def _require_setting(new: Setup, key: Key, value: t.Any, *, migrate: bool) -> None:
-    given = new.layers.given(key)
-    strongest = given[0] if given else None
+    strongest = new.layers.strongest(key)
     if _kubelet_layers.same(value, strongest):
         return
     if strongest is None:

@@ -12,14 +12,12 @@ it kills with one second of grace and without preStop hooks (HandlePodCleanups, 
 from __future__ import annotations
 
 import os
-import socket
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service, _kubelet_settings
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import FILE
 
 PATH: Key = ("staticPodPath",)
 URL: Key = ("staticPodURL",)
@@ -49,8 +47,7 @@ def identity(layers: Layers) -> Identity:
     hostname = layers.flag("hostname-override")
     return Identity(
         manifest_dir=manifest_dir(layers),
-        # nodeutil.GetHostname: trimmed and in lower case.
-        node_name=(hostname.value if hostname and hostname.value else socket.gethostname()).strip().lower(),
+        node_name=_kubelet_settings.node_name(hostname.value if hostname else ""),
         cgroup_driver=text(layers, ("cgroupDriver",)) or "cgroupfs",
         cgroup_root=text(layers, ("cgroupRoot",)) or "/",
     )
@@ -58,12 +55,13 @@ def identity(layers: Layers) -> Identity:
 
 def manifest_dir(layers: Layers) -> str:
     """The effective staticPodPath as the kubelet spells it, or an empty string."""
-    given = layers.given(PATH)
-    if not given or not isinstance(given[0].value, str) or not given[0].value:
+    given = layers.strongest(PATH)
+    if given is None or not isinstance(given.value, str) or not given.value:
         return ""
     # KubeletConfigurationPathRefs: relative to the file, in --config only.
-    base = os.path.dirname(given[0].path) if given[0].layer == FILE else "/"
-    return os.path.normpath(os.path.join(base, given[0].value))
+    return _kubelet_settings.full_path(
+        given.value, base=os.path.dirname(given.path) if given.layer == _kubelet_settings.FILE else "/"
+    )
 
 
 def require_safe(before: Identity, after: Identity, *, pods: t.Sequence[str]) -> None:
@@ -106,5 +104,4 @@ def require_same_minor(service: KubeletService, kubelet: Kubelet, *, program: st
 
 def text(layers: Layers, key: Key) -> str:
     """The effective value of a setting that is text; empty for none."""
-    given = layers.given(key)
-    return str(given[0].value or "") if given else ""
+    return str(layers.value(key, "") or "")

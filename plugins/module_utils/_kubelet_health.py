@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 
@@ -24,7 +24,6 @@ _LAST_LINES = 20
 
 # Default of healthzPort and healthzBindAddress (pkg/kubelet/apis/config/v1beta1/defaults.go).
 _PORT, _ADDRESS = 10248, "127.0.0.1"
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": _ADDRESS}
 
 # A kubelet logs the header values of its pod URL when it starts (makePodSourceConfig, pkg/kubelet/kubelet.go).
 _SECRET = re.compile("Adding pod URL with HTTP header|staticPodURLHeader|StaticPodURLHeader", re.IGNORECASE)
@@ -43,9 +42,9 @@ class Unwell(KubestaticError):
 
 def endpoint(layers: Layers) -> tuple[str, int]:
     """Address and port of healthz; port 0 where this kubelet has none."""
-    port = _value(layers, ("healthzPort",), _PORT)
-    address = str(_value(layers, ("healthzBindAddress",), _ADDRESS) or "")
-    return _ANY.get(address, address), int(port) if str(port).isdigit() else _PORT
+    port = layers.value(("healthzPort",), _PORT)
+    address = str(layers.value(("healthzBindAddress",), _ADDRESS))
+    return _kubelet_service.local_address(address), int(port) if str(port).isdigit() else _PORT
 
 
 def prove(
@@ -136,8 +135,3 @@ def _unwell(service: KubeletService, what: str, *, since: float) -> Unwell:
     lines = quotable(service.journal(since=since))
     told = last_word(lines)
     return Unwell(f"{what}; its log ends with: {told}" if told else what, journal=lines)
-
-
-def _value(layers: Layers, key: Key, default: t.Any) -> t.Any:
-    given = layers.given(key)
-    return given[0].value if given and given[0].value is not None else default

@@ -14,7 +14,13 @@ import os
 import re
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_flags, _schema, _yaml, _yaml_edit
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_flags,
+    _kubelet_settings,
+    _schema,
+    _yaml,
+    _yaml_edit,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import REFUSED, KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DROP_IN, FILE, FLAG
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_unit import Word
@@ -90,6 +96,15 @@ class Layers(t.NamedTuple):
                 found.append(Given(value, config.layer, config.path, config.line(key)))
         return found
 
+    def strongest(self, key: Key) -> Given | None:
+        """The one that is in force; None where no layer gives the key."""
+        return next(iter(self.given(key)), None)
+
+    def value(self, key: Key, default: t.Any) -> t.Any:
+        """What is in force; `default` where no layer gives the key, or a drop-in takes it back."""
+        given = self.strongest(key)
+        return default if given is None or given.value is None else given.value
+
     def keys(self) -> list[Key]:
         """All keys that some layer gives, down to what is no mapping."""
         found: dict[Key, None] = {}
@@ -116,7 +131,8 @@ def read(words: t.Sequence[Word], *, minor: int, tree: Tree) -> Layers:
     if config_file:
         configs.append(_config(config_file, FILE, tree=tree))
     if config_dir:
-        configs += [_config(path, DROP_IN, tree=tree) for path in drop_ins(config_dir, tree=tree)]
+        found = _kubelet_settings.drop_ins(config_dir, names=tree.names, is_directory=tree.is_directory)
+        configs += [_config(path, DROP_IN, tree=tree) for path in found]
     return Layers(minor, flags, config_file, config_dir, tuple(configs))
 
 
@@ -150,20 +166,6 @@ def require_startable(layers: Layers) -> None:
     fatal = [one for one in mistakes(layers) if one.fatal]
     if fatal and layers.minor <= _schema.MINORS[-1]:
         raise KubestaticError(f"the kubelet cannot be restarted: {fatal[0]}; mend that first")
-
-
-def drop_ins(directory: str, *, tree: Tree) -> list[str]:
-    """The *.conf files below the directory in filepath.WalkDir's order, which follows no link, not even the first."""
-    found: list[str] = []
-    if os.path.islink(directory):
-        return found
-    for name in tree.names(directory):
-        path = os.path.join(directory, name)
-        if tree.is_directory(path) and not os.path.islink(path):
-            found += drop_ins(path, tree=tree)
-        elif name.endswith(".conf"):
-            found.append(path)
-    return found
 
 
 def leaves(data: t.Mapping[str, t.Any], above: Key = ()) -> t.Iterator[tuple[Key, t.Any]]:
@@ -234,21 +236,9 @@ def _names(use: FlagUse, key: Key) -> bool:
 
 
 def _flag_uses(words: t.Sequence[Word], *, minor: int) -> t.Iterator[FlagUse]:
-    """As pflag reads them: `--a=b`, `--a b`, and a bare boolean, which takes no next word."""
-    known = _kubelet_flags.flags(minor)
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.text.startswith("--") or word.text == "--":
-            continue
-        name, equals, value = word.text[2:].partition("=")
-        name = name.replace("_", "-")
-        boolean = known[name].boolean if name in known else False
-        if not equals and boolean:
-            value = "true"
-        elif not equals and rest and (name in known or not rest[0].text.startswith("-")):
-            value = rest.pop(0).text
-        yield FlagUse(name, value, word)
+    booleans = {name: flag.boolean for name, flag in _kubelet_flags.flags(minor).items()}
+    for found in _kubelet_settings.flag_words([word.text for word in words], booleans=booleans):
+        yield FlagUse(found.name, found.value, words[found.first])
 
 
 def _config(path: str, layer: str, *, tree: Tree) -> Config:

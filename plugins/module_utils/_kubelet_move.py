@@ -25,12 +25,11 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Manifest, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import SetContext
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import SHARED_OPTIONS, wanted_pod
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
-
-SetContext = t.Callable[[str, str], object]
 
 
 def plan(source: str, target: str, *, store: Store) -> Moves:
@@ -73,7 +72,7 @@ def prove(moves: Moves, *, timeout: int) -> None:
 def take_back(moves: Moves, *, timeout: int) -> None:
     """Undo `put_in`: what is still as it was placed leaves the target, orderly where a kubelet runs it already."""
     directory = ManifestDir(moves.target)
-    there = [one for one in moves.manifests if _text(directory.full_path(one.filename)) == one.text]
+    there = [one for one in moves.manifests if directory.text(one.filename) == one.text]
     try:
         _roll(moves.target, [_removal(one, timeout=timeout) for one in there])
     except KubestaticError:
@@ -145,11 +144,3 @@ def _wanted(options: t.Mapping[str, t.Any], *, timeout: int) -> _plan.Wanted:
 
 def _pod(one: Manifest) -> Pod:
     return _manifest.parse(one.text)
-
-
-def _text(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return file.read()
-    except (OSError, UnicodeError):
-        return None

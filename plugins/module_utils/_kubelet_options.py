@@ -9,7 +9,6 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
-    _kubelet_edit,
     _kubelet_flags,
     _kubelet_layers,
     _schema,
@@ -17,8 +16,6 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import REFUSED, KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS
-
-LAYERS = (_kubelet_edit.AUTO, "file", "drop_in")
 
 # Settings and flags that another option is there for, and why.
 _OTHER_OPTIONS = {

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
@@ -22,13 +21,12 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS, FlagUse, Key, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DEFAULT, FLAG
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DEFAULT, FLAG, without_user
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 HIDDEN = "hidden"
 _HEADER_FLAG = "manifest-url-header"
-_USER = re.compile("//[^/@]*@")
 
 
 def report(*, unit: str) -> dict[str, t.Any]:
@@ -61,7 +59,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
         "unknown": [str(one) for one in _kubelet_layers.mistakes(layers)],
         "sources": {
             "file": _kubelet_guard.manifest_dir(layers),
-            "http": _USER.sub("//", _kubelet_guard.text(layers, _kubelet_guard.URL)),
+            "http": without_user(_kubelet_guard.text(layers, _kubelet_guard.URL)),
             "api": any(layers.flag(name) is not None for name in ("kubeconfig", "bootstrap-kubeconfig")),
         },
         "healthy": not trouble,
@@ -73,8 +71,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
 
 def setting(layers: Layers, key: Key) -> dict[str, t.Any]:
     """Value, layer, file and line of a KubeletConfiguration key, as results have them."""
-    given = layers.given(key)
-    strongest = given[0] if given else None
+    strongest = layers.strongest(key)
     value = strongest.value if strongest else None
     return {
         "value": HIDDEN if key[0] == HEADERS[0] and value is not None else value,

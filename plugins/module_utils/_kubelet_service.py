@@ -171,6 +171,11 @@ class KubeletService:
         return match.group(1)
 
 
+def local_address(listening: str) -> str:
+    """Where a server that listens on this address is reached from its own node."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(listening, listening)
+
+
 def healthz(address: str, port: int) -> str:
     """Ask the kubelet's healthz endpoint (plain HTTP, no credentials); what is wrong, empty where it says ok.
 

@@ -71,7 +71,7 @@ class Settings(t.NamedTuple):
     @property
     def url_without_user(self) -> str:
         """staticPodURL for messages."""
-        return re.sub("//[^/@]*@", "//", str(self.value("staticPodURL") or ""))
+        return without_user(str(self.value("staticPodURL") or ""))
 
 
 def effective(argv: t.Sequence[str], *, cwd: str) -> Settings:
@@ -83,8 +83,7 @@ def effective(argv: t.Sequence[str], *, cwd: str) -> Settings:
     told = _told(flags, cwd=cwd)
     return Settings(
         values={key: told.get(key, Setting(default, DEFAULT, "")) for key, (_flag, default) in _SETTINGS.items()},
-        # nodeutil.GetHostname: the flag or the host's name, trimmed and in lower case.
-        node_name=(flags.get("hostname-override") or socket.gethostname()).strip().lower(),
+        node_name=node_name(flags.get("hostname-override", "")),
         # Two addresses, one of each family, on a dual-stack node.
         node_ip=flags.get("node-ip", "").partition(",")[0].strip(),
         api_source=bool(flags.get("kubeconfig") or flags.get("bootstrap-kubeconfig")),
@@ -92,19 +91,56 @@ def effective(argv: t.Sequence[str], *, cwd: str) -> Settings:
     )
 
 
-def parse_flags(arguments: t.Sequence[str]) -> dict[str, str]:
-    """Flag name without dashes -> value, as pflag reads them: `--a=b`, `--a b`, and a bare boolean; the last one wins."""
-    flags: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not argument.startswith("--") or argument == "--":
+def node_name(override: str) -> str:
+    """The node's name with this --hostname-override, or without one (nodeutil.GetHostname: trimmed and in lower case)."""
+    return (override or socket.gethostname()).strip().lower()
+
+
+def without_user(url: str) -> str:
+    """A URL for messages."""
+    return re.sub("//[^/@]*@", "//", url)
+
+
+class FlagWords(t.NamedTuple):
+    """A flag among words: indexes of its first word and behind its last one, its name without dashes, its value."""
+
+    first: int
+    after: int
+    name: str
+    value: str
+
+
+def flag_words(words: t.Sequence[str], *, booleans: t.Mapping[str, bool] | None = None) -> t.Iterator[FlagWords]:
+    """As pflag reads them: `--a=b`, `--a b`, and a bare boolean. `booleans` tells of known flags whether they are one.
+
+    Of others the next word is the value where it is no flag. Negative numbers are values: no flag begins with a digit.
+    Without `booleans` every flag that has no value is taken for one.
+    """
+    after = 0
+    for first, word in enumerate(words):
+        if first < after or not word.startswith("--") or word == "--":
             continue
-        name, equals, value = argument[2:].partition("=")
-        if not equals and rest and not re.match(r"-(?!\d)", rest[0]):
-            value = rest.pop(0)
-        flags[name.replace("_", "-")] = value if equals or value else "true"
-    return flags
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("_", "-")
+        after = first + 1
+        boolean = (booleans or {}).get(name)
+        if not equals:
+            follows = after < len(words) and (boolean is False or not re.match(r"-(?!\d)", words[after]))
+            if follows and not boolean:
+                value = words[after]
+                after += 1
+            value = value or ("true" if boolean or booleans is None else "")
+        yield FlagWords(first, after, name, value)
+
+
+def parse_flags(arguments: t.Sequence[str]) -> dict[str, str]:
+    """Flag name without dashes -> value; the last one wins."""
+    return {found.name: found.value for found in flag_words(arguments)}
+
+
+def full_path(value: str, *, base: str) -> str:
+    """A path as the kubelet spells it, where a relative one is relative to `base`."""
+    return os.path.normpath(os.path.join(base, value))
 
 
 def _told(flags: dict[str, str], *, cwd: str) -> dict[str, Setting]:
@@ -116,7 +152,8 @@ def _told(flags: dict[str, str], *, cwd: str) -> dict[str, Setting]:
             # KubeletConfigurationPathRefs: relative to the file, in --config only.
             base = os.path.dirname(path)
             found[key] = Setting(_path(value, base=base) if key == _PATH else value, FILE, path)
-    for path in _drop_ins(os.path.join(cwd, flags["config-dir"])) if flags.get("config-dir") else []:
+    directory = os.path.join(cwd, flags["config-dir"]) if flags.get("config-dir") else ""
+    for path in drop_ins(directory, names=_names, is_directory=os.path.isdir) if directory else []:
         # A drop-in is a JSON merge patch: an empty value or null in it switches off what a weaker layer says.
         for key, value in _read(path).items():
             found[key] = Setting(_path(value, base=cwd) if key == _PATH else value, DROP_IN, path)
@@ -138,25 +175,33 @@ def _with_default(key: str, told: Setting) -> Setting:
 
 
 def _path(value: t.Any, *, base: str) -> t.Any:
-    return os.path.normpath(os.path.join(base, value)) if isinstance(value, str) and value else value
+    return full_path(value, base=base) if isinstance(value, str) and value else value
 
 
-def _drop_ins(directory: str) -> list[str]:
-    """The *.conf files below the directory in filepath.WalkDir's order, which follows no link, not even the first."""
+def drop_ins(
+    directory: str, *, names: t.Callable[[str], list[str]], is_directory: t.Callable[[str], bool]
+) -> list[str]:
+    """The *.conf files below the directory in filepath.WalkDir's order, which follows no link, not even the first.
+
+    `names` lists a directory in byte order.
+    """
     found: list[str] = []
     if os.path.islink(directory):
         return found
-    try:
-        names = sorted(os.listdir(directory), key=os.fsencode)
-    except OSError:
-        return []
-    for name in names:
+    for name in names(directory):
         path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            found += _drop_ins(path)
+        if is_directory(path) and not os.path.islink(path):
+            found += drop_ins(path, names=names, is_directory=is_directory)
         elif name.endswith(".conf"):
             found.append(path)
     return found
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory), key=os.fsencode)
+    except OSError:
+        return []
 
 
 def _read(path: str) -> dict[str, t.Any]:

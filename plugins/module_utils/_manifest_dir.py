@@ -162,6 +162,14 @@ class ManifestDir:
     def full_path(self, filename: str) -> str:
         return os.path.join(self.path, filename)
 
+    def text(self, filename: str) -> str | None:
+        """What stands in a manifest; None where there is none, or where it cannot be read."""
+        try:
+            with open(self.full_path(filename), encoding="utf-8", newline="") as file:
+                return file.read()
+        except (OSError, UnicodeError):
+            return None
+
     def recover(self, *, check_mode: bool) -> list[str]:
         """Finish or undo what a killed run left, by the table above. Returns what was done, in sentences."""
         done = []

@@ -17,6 +17,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 _SUFFIX = ".kubestatic-new"
 
 
+# `set_context(path, final_path)` gives a new file the SELinux context of where it goes.
+SetContext = t.Callable[[str, str], object]
+
+
 class Tree(t.NamedTuple):
     """The node's files, with some of them as they shall become: path -> text, None for one that goes."""
 
@@ -83,10 +87,10 @@ def content(path: str) -> Content:
     return Content(text, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
 
 
-def prepare(path: str, new: Content, *, set_context: t.Callable[[str, str], object]) -> None:
+def prepare(path: str, new: Content, *, set_context: SetContext) -> None:
     """The first half of a replacement, which the disk may refuse: the new file, complete, beside the old one.
 
-    ``set_context(path, final_path)`` gives it its SELinux context. Raises KubestaticError; nothing has changed then.
+    Raises KubestaticError; nothing has changed then.
     """
     temporary = path + _SUFFIX
     try:
@@ -128,12 +132,8 @@ def discard(path: str) -> None:
 
 def make_directory(path: str, *, mode: int) -> list[str]:
     """Have a directory, and those above it, with this mode; returns those that were made, outermost first."""
-    missing = []
-    while not os.path.lexists(path):
-        missing.append(path)
-        path = os.path.dirname(path)
     made: list[str] = []
-    for one in reversed(missing):
+    for one in missing_directories([path]):
         try:
             os.mkdir(one, mode)
             made.append(one)
@@ -143,6 +143,16 @@ def make_directory(path: str, *, mode: int) -> list[str]:
             remove_directories(made)
             raise KubestaticError(f"{one}: cannot be made: {exc.strerror}") from None
     return made
+
+
+def missing_directories(paths: t.Iterable[str]) -> list[str]:
+    """Those that are not there, and those above them, outermost first."""
+    found: set[str] = set()
+    for path in paths:
+        while not os.path.lexists(path):
+            found.add(path)
+            path = os.path.dirname(path)
+    return sorted(found)
 
 
 def remove_directories(paths: t.Sequence[str]) -> None:

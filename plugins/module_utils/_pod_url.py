@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _rules, _yaml
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import REFUSED, KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import without_user
 
 # As the kubelet's own client.
 _TIMEOUT_SECONDS = 10
@@ -34,7 +35,7 @@ def require_pods(
 
     `environment` is the kubelet's, for its proxies. Raises KubestaticError for anything but a 200 with pods that it takes.
     """
-    shown = _without_user(url)
+    shown = without_user(url)
     text = _fetch(url, headers=headers, environment=environment, shown=shown)
     try:
         data = _yaml.load(text).data
@@ -139,7 +140,3 @@ def _pods(data: t.Any, text: str) -> list[_manifest.Pod]:
 def _as_pod(item: t.Any) -> t.Any:
     """The items of a PodList need not say what they are."""
     return {"apiVersion": "v1", "kind": "Pod", **item} if isinstance(item, dict) else item
-
-
-def _without_user(url: str) -> str:
-    return re.sub("//[^/@]*@", "//", url)

@@ -93,10 +93,8 @@ class Rollout:
         """Whether it is the new manifest, and in words what it is."""
         change = outcome.change
         path = self._directory.full_path(change.filename)
-        try:
-            with open(path, encoding="utf-8", newline="") as file:
-                text = file.read()
-        except (OSError, UnicodeError):
+        text = self._directory.text(change.filename)
+        if text is None:
             return (
                 change.action == _plan.REMOVE,
                 f"no manifest, as {path} is missing; mend the file system and run again",

@@ -9,7 +9,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers, _kubelet_settings
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Given, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_unit import Word
@@ -176,7 +176,9 @@ def test_relative_paths_begin_at_the_root(node: KubeletNode) -> None:
 
 
 def drop_ins(node: KubeletNode, tree: Tree | None = None) -> list[str]:
-    found = _kubelet_layers.drop_ins(node.path(CONF_D), tree=tree or Tree())
+    found = _kubelet_settings.drop_ins(
+        node.path(CONF_D), names=(tree or Tree()).names, is_directory=(tree or Tree()).is_directory
+    )
     return [node.inside(path).partition(f"{CONF_D}/")[2] for path in found]
 
 
