@@ -152,8 +152,8 @@ def _due(look: Look, new: Setup) -> list[str]:
     """Why the kubelet has to be restarted once the files are as they shall be."""
     if look.kubelet is None:
         return ["it does not run"]
-    found = _kubelet_start.stale(look.kubelet, new, store=look.store, needs_reload=look.state.needs_reload)
-    if not found and not _kubelet_start.is_known(look.kubelet, store=look.store):
+    found = look.stale(new)
+    if not found and look.note is None:
         # The times of the files tell nothing of what is only planned.
         found = _kubelet_start.differences(_kubelet_start.inputs(look.setup), _kubelet_start.inputs(new))
     return found
@@ -183,7 +183,8 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
         raise _after_failure(look, one, order, stopped, journal=journal, actions=actions) from None
     with _telling(actions):
         journal.close()
-    if not pid and look.kubelet is not None and not one.reason:
+    is_noted = look.note is not None and look.note.identity is not None
+    if not pid and look.kubelet is not None and not one.reason and not is_noted:
         # From now on digests tell of this process, and not the times of files.
         pid = look.kubelet.pid
     if pid:
@@ -226,7 +227,7 @@ def _apply(look: Look, one: Plan, order: Order, *, journal: Journal, actions: li
         if not one.restart:
             return 0
         started = True
-        pid = _restart(look, one.new, order, settle=order.settle, watch=one.new)
+        pid = _restart(look, one.new, order, settle=order.settle, with_pods=True)
         actions.append(f"restarted the kubelet: {one.reason}")
         if order.wait:
             _require_no_contradiction(one)
@@ -248,8 +249,11 @@ def _require_no_contradiction(one: Plan) -> None:
         raise KubestaticError(f"the kubelet came up, but {told}")
 
 
-def _restart(look: Look, setup: Setup, order: Order, *, settle: int, watch: Setup | None) -> int:
-    """Restart the kubelet on this setup and wait until it is proven; the process id."""
+def _restart(look: Look, setup: Setup, order: Order, *, settle: int, with_pods: bool) -> int:
+    """Restart the kubelet on this setup and wait until it is proven; the process id.
+
+    `with_pods`: the pods of a manifest directory that is new to it must have started, too.
+    """
     since = time.time()
     with contextlib.ExitStack() as held:
         directory = look.identity.manifest_dir
@@ -260,14 +264,13 @@ def _restart(look: Look, setup: Setup, order: Order, *, settle: int, watch: Setu
         if not order.wait:
             return look.service.state().main_pid
         identity = _kubelet_guard.identity(setup.layers)
-        moved = watch is not None and identity.manifest_dir != directory and look.runtime is not None
         return _kubelet_health.prove(
             look.service,
             setup,
             since=since,
             timeout=order.wait_timeout,
             settle=settle,
-            runtime=look.runtime if moved else None,
+            runtime=look.runtime if with_pods and identity.manifest_dir != directory else None,
             manifest_dir=identity.manifest_dir,
             node_name=identity.node_name,
         )
@@ -309,7 +312,7 @@ def _prove_old(look: Look, one: Plan, order: Order, *, journal: Journal, actions
         if one.reload:
             look.service.reload()
         if started:
-            pid = _restart(look, look.setup, order, settle=0, watch=None)
+            pid = _restart(look, look.setup, order, settle=0, with_pods=False)
             _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
             actions.append("restarted the kubelet on the old configuration")
     except KubestaticError as exc:

@@ -53,7 +53,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     journal = Journal(store, set_context=_context_setter(module))
     with contextlib.nullcontext() if module.check_mode else _locked(store):
         unproven = journal.is_open
-        healed = _heal(journal, check_mode=module.check_mode, timeout=order.wait_timeout)
+        healed = _heal(journal, check_mode=module.check_mode, timeout=order.wait_timeout) if unproven else []
         tree = journal.undone(Tree()) if module.check_mode else Tree()
         try:
             look = _kubelet_look.look(
@@ -97,8 +97,6 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
 
 def _heal(journal: Journal, *, check_mode: bool, timeout: int) -> list[str]:
     """Undo what a run that was cut off has left. Returns sentences."""
-    if not journal.is_open:
-        return []
     why = "an earlier run was cut off before the kubelet was proven on it"
     if check_mode:
         return [f"would put the kubelet's old configuration back: {why}"] if journal.has_changed_files else []

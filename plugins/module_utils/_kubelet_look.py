@@ -23,6 +23,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService, State
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_start import Note
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
@@ -31,7 +32,10 @@ if t.TYPE_CHECKING:
 
 
 class Look(t.NamedTuple):
-    """What was seen. ``kubelet`` is None where none runs; ``identity`` is what the running one knows its pods by."""
+    """What was seen. ``kubelet`` is None where none runs; ``identity`` is what the running one knows its pods by.
+
+    ``note`` is what it was started with, None where that is not known.
+    """
 
     store: Store
     service: KubeletService
@@ -39,6 +43,7 @@ class Look(t.NamedTuple):
     kubelet: Kubelet | None
     version: str
     setup: Setup
+    note: Note | None
     identity: Identity
     run: Run
     search_path: str
@@ -51,6 +56,12 @@ class Look(t.NamedTuple):
         crictl = _runtime.find_crictl(self.search_path)
         endpoint = _runtime.find_endpoint(_kubelet_guard.text(self.setup.layers, ("containerRuntimeEndpoint",)))
         return _runtime.Runtime(self.run, crictl=crictl, endpoint=endpoint) if crictl else None
+
+    def stale(self, setup: Setup) -> list[str]:
+        """Why the kubelet has to be restarted to run on this setup; empty where it does so, or does not run."""
+        if self.kubelet is None:
+            return []
+        return _kubelet_start.stale(self.kubelet, setup, note=self.note, needs_reload=self.state.needs_reload)
 
     @property
     def minor(self) -> int:
@@ -101,8 +112,11 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
     if state.load_state != "loaded":
         raise KubestaticError(f"{unit} cannot be loaded by systemd ({state.load_state}); mend its files first")
     kubelet = service.running() if state.main_pid else None
-    program = _kubelet_unit.read(state.files, name=unit, tree=tree).argv[0]
-    version = kubelet.version if kubelet else service.version_of(program)
+    version = (
+        kubelet.version
+        if kubelet
+        else service.version_of(_kubelet_unit.read(state.files, name=unit, tree=tree).argv[0])
+    )
     setup = _kubelet_setup.read(
         unit,
         f"/etc/systemd/system/{unit}.d",
@@ -110,6 +124,7 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
         minor=_kubelet_service.minor_of(version),
         tree=tree,
     )
+    note = _kubelet_start.known(kubelet, store=store) if kubelet else None
     return Look(
         store=store,
         service=service,
@@ -117,8 +132,8 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
         kubelet=kubelet,
         version=version,
         setup=setup,
-        identity=(kubelet and _kubelet_start.known_identity(kubelet, store=store))
-        or _kubelet_guard.identity(setup.layers),
+        note=note,
+        identity=(note and note.identity) or _kubelet_guard.identity(setup.layers),
         run=run,
         search_path=search_path,
     )

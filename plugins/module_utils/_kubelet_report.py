@@ -15,7 +15,6 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_guard,
     _kubelet_layers,
     _kubelet_look,
-    _kubelet_start,
     _module,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -36,7 +35,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
     look = _kubelet_look.look(_command.run, store=store, unit=unit, search_path=os.environ.get("PATH", ""), tree=Tree())
     layers = look.setup.layers
     trouble = _trouble(look)
-    stale = _stale(look)
+    stale = look.stale(look.setup)
     return {
         "changed": False,
         "version": look.version,
@@ -125,9 +124,3 @@ def _trouble(look: Look) -> str:
         # What a task could do about it is no business of one that only looks.
         return str(exc).partition("; mend that first")[0]
     return ""
-
-
-def _stale(look: Look) -> list[str]:
-    if look.kubelet is None:
-        return []
-    return _kubelet_start.stale(look.kubelet, look.setup, store=look.store, needs_reload=look.state.needs_reload)

@@ -31,6 +31,13 @@ from ansible_collections.kubestatic.node.plugins.module_utils._store import Stor
 Inputs = t.Dict[str, t.Dict[str, str]]
 
 
+class Note(t.NamedTuple):
+    """What is noted of a start. ``identity`` is None where another version of this collection noted it."""
+
+    inputs: Inputs
+    identity: Identity | None
+
+
 def inputs(setup: Setup) -> Inputs:
     """All that a kubelet reads at its start with this setup, in a form that may be stored: no value is in it."""
     found: Inputs = {}
@@ -61,29 +68,24 @@ def remember(store: Store, *, pid: int, setup: Setup) -> None:
     }
 
 
-def is_known(kubelet: Kubelet, *, store: Store) -> bool:
-    """Whether it is noted what this process was started with."""
+def known(kubelet: Kubelet, *, store: Store) -> Note | None:
+    """What this process was started with; None where that is not noted."""
     noted = store.kubelet_start
     # The identity alone tells no two processes apart that start in the same hundredth of a second.
-    process = _kubelet_service.process_identity(kubelet.pid)
-    return bool((noted.get("pid"), noted.get("process")) == (kubelet.pid, process))
-
-
-def known_identity(kubelet: Kubelet, *, store: Store) -> Identity | None:
-    """By what this process knows its pods, where that is noted."""
-    noted = store.kubelet_start.get("identity", [])
+    if (noted.get("pid"), noted.get("process")) != (kubelet.pid, _kubelet_service.process_identity(kubelet.pid)):
+        return None
+    found = noted["identity"]
     # A later version of this collection may know other things.
-    is_whole = len(noted) == len(Identity._fields)
-    return Identity(*noted) if is_whole and is_known(kubelet, store=store) else None
+    return Note(noted["inputs"], Identity(*found) if len(found) == len(Identity._fields) else None)
 
 
-def stale(kubelet: Kubelet, setup: Setup, *, store: Store, needs_reload: bool) -> list[str]:
+def stale(kubelet: Kubelet, setup: Setup, *, note: Note | None, needs_reload: bool) -> list[str]:
     """Why the running kubelet is stale, in words that name file and key; empty where it is not.
 
-    `needs_reload`: systemd's NeedDaemonReload.
+    `note`: what is `known` of it. `needs_reload`: systemd's NeedDaemonReload.
     """
-    if is_known(kubelet, store=store):
-        return differences(store.kubelet_start["inputs"], inputs(setup))
+    if note is not None:
+        return differences(note.inputs, inputs(setup))
     return (
         _different_flags(kubelet.argv[1:], setup)
         or _different_environment(kubelet.pid, setup)

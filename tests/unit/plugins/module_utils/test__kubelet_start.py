@@ -73,16 +73,18 @@ def age(*paths: str, seconds: float = 7200) -> None:
 
 def known_stale(node: KubeletNode, store: Store, *, needs_reload: bool = False) -> list[str]:
     """Why this process is stale, with what it was started with on record; paths below ROOT."""
-    found = _kubelet_start.stale(kubelet(node), node.setup(), store=store, needs_reload=needs_reload)
+    running = kubelet(node)
+    note = _kubelet_start.known(running, store=store)
+    found = _kubelet_start.stale(running, node.setup(), note=note, needs_reload=needs_reload)
     return [node.inside(reason) for reason in found]
 
 
 def test_what_was_noted_is_known_and_holds_no_value(node: KubeletNode, store: Store) -> None:
     node.config("staticPodURLHeader:\n  Authorization: [Bearer abc]\n")
     node.write(DEBIAN, "KUBELET_EXTRA_ARGS=--v=2\nHTTPS_PROXY=http://user:abc@proxy\n")
-    assert not _kubelet_start.is_known(kubelet(node), store=store)
+    assert _kubelet_start.known(kubelet(node), store=store) is None
     _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
-    assert _kubelet_start.is_known(kubelet(node), store=Store(store.path))
+    assert _kubelet_start.known(kubelet(node), store=Store(store.path)) is not None
     noted = pathlib.Path(store.path, "kubelet-start.json").read_text()
     assert "abc" not in noted and "proxy" not in noted
     assert known_stale(node, store) == []
@@ -90,8 +92,7 @@ def test_what_was_noted_is_known_and_holds_no_value(node: KubeletNode, store: St
 
 def test_another_process_is_not_known(node: KubeletNode, store: Store) -> None:
     _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
-    assert not _kubelet_start.is_known(kubelet(node, pid=os.getppid()), store=store)
-    assert _kubelet_start.known_identity(kubelet(node, pid=os.getppid()), store=store) is None
+    assert _kubelet_start.known(kubelet(node, pid=os.getppid()), store=store) is None
 
 
 def test_a_process_that_is_gone_is_noted_for_nobody(node: KubeletNode, store: Store) -> None:
@@ -208,7 +209,8 @@ def test_the_identity_of_the_running_kubelet_is_remembered(node: KubeletNode, st
     _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
     before = _kubelet_guard.identity(node.setup().layers)
     node.config("staticPodPath: /elsewhere\n")
-    assert _kubelet_start.known_identity(kubelet(node), store=store) == before
+    note = _kubelet_start.known(kubelet(node), store=store)
+    assert note is not None and note.identity == before
     assert before.manifest_dir == "/m"
 
 
@@ -216,15 +218,15 @@ def test_an_identity_of_another_version_of_this_collection_is_none(node: Kubelet
     _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
     noted = store.kubelet_start
     store.kubelet_start = {**noted, "identity": [*noted["identity"], "more"]}
-    assert _kubelet_start.known_identity(kubelet(node), store=store) is None
+    note = _kubelet_start.known(kubelet(node), store=store)
+    assert note is not None and note.identity is None
 
 
 # ---- by the command line
 
 
 def unknown_stale(node: KubeletNode, running: Kubelet, *, needs_reload: bool = False) -> list[str]:
-    store = Store(node.path("no store"))
-    found = _kubelet_start.stale(running, node.setup(), store=store, needs_reload=needs_reload)
+    found = _kubelet_start.stale(running, node.setup(), note=None, needs_reload=needs_reload)
     return [node.inside(reason) for reason in found]
 
 
@@ -370,9 +372,7 @@ def test_what_is_gone_meanwhile_is_no_traceback(node: KubeletNode, started: t.Ca
     setup = node.setup()
     os.unlink(node.path(CONFIG))
     started(LONG_AGO)
-    assert (
-        _kubelet_start.stale(kubelet(node, *setup.unit.argv[1:]), setup, store=Store("/none"), needs_reload=False) == []
-    )
+    assert _kubelet_start.stale(kubelet(node, *setup.unit.argv[1:]), setup, note=None, needs_reload=False) == []
 
 
 def test_a_real_process_started_before_a_file_of_now(tmp_path: pathlib.Path) -> None:
