@@ -14,21 +14,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
-import os
 import pathlib
 import shutil
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.tests.crash.saboteur import Saboteur
+from ansible_collections.kubestatic.node.tests.crash import hits
+from ansible_collections.kubestatic.node.tests.crash.hits import ERRORS, KILLS, Run
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_world import MANIFESTS, KubeletWorld
-
-# More than any scenario has: a loop that never ends is a fault of the test.
-MOST_SIDE_EFFECTS = 200
-
-KILLS = (Saboteur.BEFORE, Saboteur.HALFWAY)
-# Each side effect fails with one of them in turn: to the code they differ by their text alone.
-ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO)
 
 REFUSED = "maxPods: 51"
 TWO_FILES: dict[str, t.Any] = {"settings": {"maxPods": 51}, "flags": {"node-labels": "a=b"}}
@@ -66,22 +59,13 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-@dataclasses.dataclass
-class Run:
-    """What became of one run. ``struck``: the side effect that was hit. ``result`` is None where the process was killed."""
-
-    struck: str
-    seen: list[str]
-    result: dict[str, t.Any] | None
-    traceback: str = ""
-
-
 class Node:
     """A node that can be made anew for each run, and what its files say before and after the scenario's change."""
 
     def __init__(self, root: pathlib.Path, scenario: Scenario) -> None:
         self.root = root
         self.scenario = scenario
+        self.watched = (str(root / "node"), str(root / "store"))
         self.world = KubeletWorld(root)
 
     def prepare(self) -> None:
@@ -132,60 +116,14 @@ def _node(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[
 
 def killed(node: Node, *, at: int, how: str) -> Run:
     """Run the change in a child that is killed; what had become of its world is the state of ours then."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            saboteur = Saboteur(str(node.root / "node"), str(node.root / "store"), at=at, how=how)
-
-            def before_kill(what: str) -> None:
-                node.world.save()
-                os.write(writing, what.encode())
-
-            saboteur.before_kill = before_kill
-            sabotage(node, saboteur)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        struck = pipe.read().decode()
-    _pid, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) is bool(struck)
-    if struck:
+    run = hits.killed(node, at=at, how=how, before_kill=node.world.save)
+    if run.struck:
         node.world.load()
-    return Run(struck=struck, seen=[], result=None)
+    return run
 
 
-def failing(node: Node, *, at: int | None, how: int) -> Run:
-    """Run the change with one call that fails."""
-    return sabotage(node, Saboteur(str(node.root / "node"), str(node.root / "store"), at=at, how=how))
-
-
-def sabotage(node: Node, saboteur: Saboteur) -> Run:
-    result: dict[str, t.Any] | None = None
-    traceback = ""
-    node.world.on_command = lambda words: saboteur.command(words, do=lambda: None)
-    with saboteur.at_work():
-        try:
-            result = node.change()
-        except Exception as exc:  # noqa: BLE001
-            traceback = f"{type(exc).__name__}: {exc}"
-    node.world.on_command = lambda _command: None
-    return Run(saboteur.struck, saboteur.seen, result, traceback)
-
-
-def hits(node: Node, run: t.Callable[[int], Run]) -> t.Iterator[Run]:
-    """Runs of the change with the first side effect hit, then the second and so on, as long as there is one to hit."""
-    for number in range(MOST_SIDE_EFFECTS):
-        node.renew()
-        hit = run(number)
-        if not hit.struck:
-            assert number > 2, "the saboteur meets too few side effects"
-            assert not hit.traceback
-            return
-        yield hit
-    pytest.fail("there is no end of side effects")
+def runs(node: Node, run: t.Callable[[int], Run]) -> t.Iterator[Run]:
+    return hits.hits(node, run, is_enough=lambda number, _hit: number > 2)
 
 
 # ---- what must hold after a hit
@@ -255,14 +193,14 @@ each_next = pytest.mark.parametrize("require_next", NEXT.values(), ids=NEXT.keys
 @each_next
 @pytest.mark.parametrize("how", KILLS)
 def test_a_run_that_is_killed(node: Node, how: str, require_next: t.Callable[[Node, Run], None]) -> None:
-    for run in hits(node, lambda number: killed(node, at=number, how=how)):
+    for run in runs(node, lambda number: killed(node, at=number, how=how)):
         require_whole_files(node, run)
         require_next(node, run)
 
 
 @each_next
 def test_a_run_with_a_call_that_fails(node: Node, require_next: t.Callable[[Node, Run], None]) -> None:
-    for run in hits(node, lambda number: failing(node, at=number, how=ERRORS[number % len(ERRORS)])):
+    for run in runs(node, lambda number: hits.failing(node, at=number, how=ERRORS[number % len(ERRORS)])):
         assert not run.traceback, f"{run.struck}: {run.traceback}"
         assert run.result is not None
         require_whole_files(node, run)
@@ -290,7 +228,7 @@ def require_true_result(node: Node, run: Run, result: dict[str, t.Any]) -> None:
 def test_without_a_hit_all_is_done(node: Node) -> None:
     """The scenarios are what they say, and the saboteur counts what they do."""
     node.renew()
-    run = failing(node, at=None, how=errno.EIO)
+    run = hits.failing(node, at=None, how=errno.EIO)
     assert run.result is not None, run.traceback
     assert bool(run.result.get("failed")) is node.scenario.refused, run.result
     assert node.texts() == (node.before if node.scenario.refused else node.after)
@@ -305,7 +243,7 @@ def test_every_kind_of_side_effect_is_met(tmp_path: pathlib.Path) -> None:
         node = Node(tmp_path / str(number), scenario)
         with node.world.installed():
             node.renew()
-            for effect in failing(node, at=None, how=errno.EIO).seen:
+            for effect in hits.failing(node, at=None, how=errno.EIO).seen:
                 words = effect.split()
                 seen.add(" ".join(words[1:3]) if words[0] == "run" else words[0])
     assert seen >= {"open", "write", "fsync", "rename", "unlink", "mkdir", "rmdir"}

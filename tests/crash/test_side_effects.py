@@ -23,15 +23,9 @@ from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_d
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pods
-from ansible_collections.kubestatic.node.tests.crash.saboteur import Saboteur
+from ansible_collections.kubestatic.node.tests.crash import hits
+from ansible_collections.kubestatic.node.tests.crash.hits import ERRORS, KILLS, Run
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call, manifest
-
-# More than any scenario has: a loop that never ends is a fault of the test.
-MOST_SIDE_EFFECTS = 200
-
-KILLS = (Saboteur.BEFORE, Saboteur.HALFWAY)
-# Each side effect fails with one of them in turn: to the code they differ by their text alone.
-ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,22 +70,13 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-@dataclasses.dataclass
-class Run:
-    """What became of one run. ``struck``: the side effect that was hit. ``result`` is None where the process was killed."""
-
-    struck: str
-    seen: list[str]
-    result: dict[str, t.Any] | None
-    traceback: str = ""
-
-
 class Node:
     """A directory of manifests, a store and a world around them that can be made anew for each run."""
 
     def __init__(self, root: pathlib.Path, scenario: Scenario) -> None:
         self.root = root
         self.scenario = scenario
+        self.watched = (str(root),)
         self.manifests = root / "manifests"
         self.store = root / "store"
         arguments = ["--kubeconfig=/k"] if scenario.held_back else []
@@ -136,57 +121,19 @@ def killed(node: Node, *, at: int, how: str) -> Run:
     """Run the change in a child that is killed; what its commands did to its world is done to ours, too."""
     commands = node.root / "commands"
     commands.write_text("")
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            saboteur = Saboteur(str(node.root), at=at, how=how)
-            saboteur.before_kill = lambda what: os.write(writing, what.encode())
-            done = os.open(commands, os.O_WRONLY | os.O_APPEND)
-            sabotage(node, saboteur, done=lambda words: os.write(done, f"{words}\n".encode()))
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        struck = pipe.read().decode()
-    _pid, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) is bool(struck)
+    done = os.open(commands, os.O_WRONLY | os.O_APPEND)
+    try:
+        run = hits.killed(node, at=at, how=how, done=lambda words: os.write(done, f"{words}\n".encode()))
+    finally:
+        os.close(done)
     for command in commands.read_text().splitlines():
         node.world.again(command)
-    return Run(struck=struck, seen=[], result=None)
+    return run
 
 
-def failing(node: Node, *, at: int | None, how: int) -> Run:
-    """Run the change with one call that fails."""
-    return sabotage(node, Saboteur(str(node.root), at=at, how=how))
-
-
-def sabotage(node: Node, saboteur: Saboteur, *, done: t.Callable[[str], t.Any] = lambda _words: None) -> Run:
-    result: dict[str, t.Any] | None = None
-    traceback = ""
-    node.world.on_command = lambda words: saboteur.command(words, do=lambda: done(words))
-    with saboteur.at_work():
-        try:
-            result = node.change()
-        except Exception as exc:  # noqa: BLE001
-            traceback = f"{type(exc).__name__}: {exc}"
-    node.world.on_command = lambda _command: None
-    return Run(saboteur.struck, saboteur.seen, result, traceback)
-
-
-def hits(node: Node, run: t.Callable[[int], Run]) -> t.Iterator[Run]:
-    """Runs of the change with the first side effect hit, then the second and so on, as long as there is one to hit."""
-    for number in range(MOST_SIDE_EFFECTS):
-        node.renew()
-        hit = run(number)
-        if not hit.struck:
-            # A second restart writes nothing, so there is nothing that could be half written.
-            assert number > 0 or (node.scenario.again and not hit.seen), "the saboteur meets no side effects"
-            assert not hit.traceback
-            return
-        yield hit
-    pytest.fail("there is no end of side effects")
+def runs(node: Node, run: t.Callable[[int], Run]) -> t.Iterator[Run]:
+    # A second restart writes nothing, so there is nothing that could be half written.
+    return hits.hits(node, run, is_enough=lambda number, hit: number > 0 or (node.scenario.again and not hit.seen))
 
 
 # ---- what must hold after a hit
@@ -250,14 +197,14 @@ def require_next_run_succeeds(node: Node, run: Run) -> None:
 
 @pytest.mark.parametrize("how", KILLS)
 def test_a_run_that_is_killed(node: Node, how: str) -> None:
-    for run in hits(node, lambda number: killed(node, at=number, how=how)):
+    for run in runs(node, lambda number: killed(node, at=number, how=how)):
         require_whole_manifests(node, run)
         require_recoverable(node, run)
         require_next_run_succeeds(node, run)
 
 
 def test_a_run_with_a_call_that_fails(node: Node) -> None:
-    for run in hits(node, lambda number: failing(node, at=number, how=ERRORS[number % len(ERRORS)])):
+    for run in runs(node, lambda number: hits.failing(node, at=number, how=ERRORS[number % len(ERRORS)])):
         assert not run.traceback, f"{run.struck}: {run.traceback}"
         assert run.result is not None
         require_whole_manifests(node, run)
@@ -274,7 +221,7 @@ def test_a_run_with_a_call_that_fails(node: Node) -> None:
 def test_without_a_hit_all_is_done(node: Node) -> None:
     """The scenarios are what they say, and the saboteur counts what they do."""
     node.renew()
-    run = failing(node, at=None, how=errno.EIO)
+    run = hits.failing(node, at=None, how=errno.EIO)
     assert run.result is not None, run.traceback
     assert not run.result.get("failed"), run.result
     assert node.visible() == node.scenario.after
@@ -290,5 +237,5 @@ def test_every_kind_of_side_effect_is_met(tmp_path: pathlib.Path) -> None:
         node = Node(tmp_path / str(number), scenario)
         with node.world.installed():
             node.renew()
-            seen |= {effect.split()[0] for effect in failing(node, at=None, how=errno.EIO).seen}
+            seen |= {effect.split()[0] for effect in hits.failing(node, at=None, how=errno.EIO).seen}
     assert seen >= {"open", "write", "fsync", "rename", "unlink", "mkdir", "run"}

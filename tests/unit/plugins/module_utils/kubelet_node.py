@@ -10,6 +10,7 @@ import pathlib
 import textwrap
 import typing as t
 
+import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_setup
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
@@ -150,6 +151,18 @@ class KubeletNode:
     def unit(self, exec_start: str, *lines: str) -> str:
         """A unit with this command line."""
         return self.write(FRAGMENT, "\n".join(["[Service]", *lines, f"ExecStart={exec_start}", ""]))
+
+
+def with_usual_files(node: KubeletNode, monkeypatch: pytest.MonkeyPatch) -> KubeletNode:
+    """The same node, whose environment files count as those of packages."""
+    monkeypatch.setattr(_kubelet_setup, "_ADMINISTRATORS", (node.path(DEBIAN), node.path(RHEL)))
+    return node
+
+
+def with_layout(node: KubeletNode, layout: str, files: dict[str, str] | None = None) -> KubeletNode:
+    for name, text in {**LAYOUTS[layout], **(files or {})}.items():
+        node.write(name, text)
+    return node
 
 
 def as_given(node: KubeletNode, given: t.Sequence[t.Any]) -> list[tuple[t.Any, str, str, int, str]]:

@@ -38,6 +38,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet
     RHEL,
     KubeletNode,
 )
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.simulation import Simulation, swapped
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import call
 
 if t.TYPE_CHECKING:
@@ -46,25 +47,22 @@ if t.TYPE_CHECKING:
 EXEC = "/usr/bin/kubelet --config=ROOT/var/lib/kubelet/config.yaml $KUBELET_EXTRA_ARGS"
 MANIFESTS = "etc/kubernetes/manifests"
 
-_BEGIN = 1_800_000_000.0
-_ROUND_SECONDS = 0.1
 # RestartSec= of the packages' unit.
 _RESTART_SECONDS = 10.0
 # Above all ids that Linux gives to processes.
 _FIRST_PID = 5_000_000
 
 
-class KubeletWorld(KubeletNode):
+class KubeletWorld(Simulation, KubeletNode):
     """One node with one kubelet that runs. Set its attributes to make it behave.
 
     ``refused``, ``ends_after`` and ``deaf`` go by what stands in the files when the kubelet starts: a piece of text with
     which it ends at once, saying something; one with which it ends after so many seconds; one with which its healthz does
-    not answer. ``broken``: beginnings of commands that fail, with what they say. ``on_command`` sees commands before they
-    are run; a text that it returns is the error with which the command fails. ``configz`` is what the kubelet answers.
+    not answer. ``configz`` is what the kubelet answers.
     """
 
     def __init__(self, root: pathlib.Path) -> None:
-        super().__init__(root / "node")
+        KubeletNode.__init__(self, root / "node")
         self.store_path = str(root.resolve() / "store")
         # What a killed run did to this world is found there by the run that goes on.
         self.state_path = str(root.resolve() / "state.json")
@@ -73,18 +71,14 @@ class KubeletWorld(KubeletNode):
 
     def begin_anew(self) -> None:
         """The files of a small node, and a kubelet that was started on them."""
+        super().begin_anew()
         self.refused: dict[str, str] = {}
         self.ends_after: dict[str, float] = {}
         self.deaf: list[str] = []
-        self.broken: dict[str, str] = {}
-        self.on_command: t.Callable[[str], str | None] = lambda _command: None
         self.configz: dict[str, t.Any] | None = None
         self.come_up_seconds = 1.0
         self.version = "1.34.4"
         self.same_program = True
-        self.commands: list[str] = []
-        self.journal: list[tuple[float, str]] = []
-        self.now = _BEGIN
         self.starts = 0
         self._process: dict[str, t.Any] | None = None
         self._restart_at: float | None = None
@@ -122,14 +116,8 @@ class KubeletWorld(KubeletNode):
         ]
         if os.geteuid() != 0:
             places.append((os, "fchown", lambda *_arguments: None))
-        before = [(room, name, getattr(room, name)) for room, name, _value in places]
-        try:
-            for room, name, value in places:
-                setattr(room, name, value)
+        with swapped(places):
             yield self
-        finally:
-            for room, name, value in before:
-                setattr(room, name, value)
 
     # ---- what tests do and look at
 
@@ -180,34 +168,16 @@ class KubeletWorld(KubeletNode):
         self.now, self.starts, self._process, self._restart_at, self._loaded, journal, self.commands = data
         self.journal = [(float(moment), str(line)) for moment, line in journal]
 
-    # ---- the clock, in place of the module time
-
-    def time(self) -> float:
-        return self.now
-
-    monotonic = time
-
-    def sleep(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(end, self.now + _ROUND_SECONDS)
-            self._live()
-
     # ---- commands
 
     def run(self, args: t.Sequence[str]) -> Answer:
-        command = " ".join(args)
-        self.commands.append(command)
-        error = self.on_command(command)
-        broken = [said for beginning, said in self.broken.items() if command.startswith(beginning)]
-        if error or broken:
-            return 1, "", error or broken[0]
-        self.sleep(0.02)
+        failed = self.begun(" ".join(args))
+        if failed:
+            return failed
         if args[0] == "systemctl":
             return self._systemctl(args[1])
         if args[0] == "journalctl":
-            since = next(float(word.partition("@")[2]) for word in args if word.startswith("--since="))
-            return 0, "".join(f"{line}\n" for moment, line in self.journal if moment >= since), ""
+            return self.journalctl(args)
         assert args[1] == "--version", args
         return 0, f"Kubernetes v{self.version}\n", ""
 

@@ -9,7 +9,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_edit, _kubelet_setup
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_edit
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
@@ -23,10 +23,11 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet
     HEAD,
     KUBEADM,
     KUBEADM_FLAGS,
-    LAYOUTS,
     OWN,
     RHEL,
     KubeletNode,
+    with_layout,
+    with_usual_files,
 )
 
 OWN_CONF = f"{CONF_D}/90-kubestatic.conf"
@@ -35,15 +36,7 @@ DIR_FLAG = f"--config-dir=ROOT/{CONF_D}"
 
 @pytest.fixture
 def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> KubeletNode:
-    node = KubeletNode(tmp_path)
-    monkeypatch.setattr(_kubelet_setup, "_ADMINISTRATORS", (node.path(DEBIAN), node.path(RHEL)))
-    return node
-
-
-def with_layout(node: KubeletNode, layout: str, files: dict[str, str] | None = None) -> KubeletNode:
-    for name, text in {**LAYOUTS[layout], **(files or {})}.items():
-        node.write(name, text)
-    return node
+    return with_usual_files(KubeletNode(tmp_path), monkeypatch)
 
 
 def with_drop_ins(node: KubeletNode, **drop_ins: str) -> KubeletNode:

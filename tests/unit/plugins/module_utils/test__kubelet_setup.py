@@ -8,7 +8,6 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_setup
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
@@ -24,6 +23,8 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet
     RHEL,
     UNIT,
     KubeletNode,
+    with_layout,
+    with_usual_files,
 )
 
 CONFIG_FLAG = f"--config=ROOT/{CONFIG}"
@@ -31,15 +32,7 @@ CONFIG_FLAG = f"--config=ROOT/{CONFIG}"
 
 @pytest.fixture
 def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> KubeletNode:
-    node = KubeletNode(tmp_path)
-    monkeypatch.setattr(_kubelet_setup, "_ADMINISTRATORS", (node.path(DEBIAN), node.path(RHEL)))
-    return node
-
-
-def with_layout(node: KubeletNode, layout: str, files: dict[str, str] | None = None) -> KubeletNode:
-    for name, text in {**LAYOUTS[layout], **(files or {})}.items():
-        node.write(name, text)
-    return node
+    return with_usual_files(KubeletNode(tmp_path), monkeypatch)
 
 
 def refusal(node: KubeletNode, setup: Setup, name: str, value: str | None, flags_file: str = "") -> str:

@@ -43,6 +43,11 @@ from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service i
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import effective
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.simulation import (
+    STEP_SECONDS,
+    Simulation,
+    swapped,
+)
 
 if t.TYPE_CHECKING:
     Answer = tuple[int, str, str]
@@ -53,9 +58,6 @@ NODE = "node1"
 BACKOFF_SECONDS = 12.0
 TEARDOWN_SECONDS = 0.1
 CRASH_LOOP_MEMORY_SECONDS = 600.0
-STEP_SECONDS = 0.1
-
-_BEGIN = 1_800_000_000.0
 
 
 def manifest(name: str = "web", image: str = "good:1", *, namespace: str = "", **spec: t.Any) -> str:
@@ -116,13 +118,11 @@ class Box:
         return self.ready or any(one.state == "running" for one in self.containers)
 
 
-class World:
+class World(Simulation):
     """One node. Set its attributes to make it behave; ``run`` is what the rooms run commands with.
 
     ``sources_ready``: whether all of the kubelet's sources have answered, else it deletes nothing.
     ``sandboxes_stay``: a network plugin fails, so containers end and sandboxes stay.
-    ``broken``: beginnings of commands that fail, with what they say. ``on_command`` sees every command before it is run; a
-    text that it returns is the error with which the command fails.
     """
 
     def __init__(self, manifests: str, store: str, *, kubelet_arguments: t.Sequence[str] = ()) -> None:
@@ -136,12 +136,8 @@ class World:
 
     def begin_anew(self) -> None:
         """Forget all that has happened: no pod runs, the kubelet has just started."""
-        self.now = _BEGIN
+        super().begin_anew()
         self.boxes: list[Box] = []
-        self.journal: list[tuple[float, str]] = []
-        self.commands: list[str] = []
-        self.broken: dict[str, str] = {}
-        self.on_command: t.Callable[[str], str | None] = lambda _command: None
         self.kubelet_runs = True
         self.kubelet_installed = True
         self.sources_ready = True
@@ -156,19 +152,6 @@ class World:
         self._torn: dict[Key, float] = {}
         self._known: tuple[t.Any, dict[Key, tuple[str, dict[str, t.Any]]]] = (None, {})
 
-    # ---- the clock, in place of the module time
-
-    def time(self) -> float:
-        return self.now
-
-    monotonic = time
-
-    def sleep(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(end, self.now + STEP_SECONDS)
-            self._live()
-
     @contextlib.contextmanager
     def installed(self) -> t.Iterator[World]:
         """Put the clock, the store's path and the place of crictl into the rooms."""
@@ -180,14 +163,10 @@ class World:
             (_runtime, "find_crictl", lambda _path: self.crictl),
             (_module, "require_root", lambda: None),
         ]
-        before = [(room, name, getattr(room, name)) for room, name, _value in places]
         try:
-            for room, name, value in places:
-                setattr(room, name, value)
-            yield self
+            with swapped(places):
+                yield self
         finally:
-            for room, name, value in before:
-                setattr(room, name, value)
             self.end_process()
 
     # ---- what the rooms get
@@ -241,21 +220,15 @@ class World:
             rest = words[5:]
             rest = rest[2:] if rest[0] == "--timeout" else rest
             command = " ".join(["crictl", *rest])
-        self.commands.append(command)
-        error = self.on_command(command)
-        if error:
-            return 1, "", error
-        for beginning, error in self.broken.items():
-            if command.startswith(beginning):
-                return 1, "", error
-        self.sleep(0.02)
+        failed = self.begun(command)
+        if failed:
+            return failed
         if words[0] == CRICTL:
             return self._crictl(rest)
         if words[0] == "systemctl":
             return self._systemctl(words[1])
         if words[0] == "journalctl":
-            since = next(float(word.partition("@")[2]) for word in words if word.startswith("--since="))
-            return 0, "".join(f"{line}\n" for moment, line in self.journal if moment >= since), ""
+            return self.journalctl(words)
         assert words[1] == "--version", words
         return 0, "Kubernetes v1.34.4\n", ""
 
