@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,13 @@ import pytest
 import testinfra
 import yaml
 
-_INVENTORY = Path(__file__).resolve().parents[1] / "tests" / "nodes" / "inventory.yml"
-_CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-_KEY = Path(os.environ.get("KUBESTATIC_CACHE") or f"{_CACHE}/kubestatic") / "ssh" / "id_ed25519"
+_TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path.insert(0, str(_TESTS / "tools"))
+
+import env
+
+_INVENTORY = _TESTS / "nodes" / "inventory.yml"
+_KEY = env.cache_dir() / "ssh" / "id_ed25519"
 _HOSTS: dict[str, dict[str, Any]] = yaml.safe_load(_INVENTORY.read_text())["masters"]["hosts"]
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 import typing as t
 from pathlib import Path
@@ -18,13 +19,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
+
+import env
+
 INVENTORY = ROOT / "tests" / "nodes" / "inventory.yml"
 MANIFESTS = "/etc/kubelet.d"
-
-CACHE = Path(
-    os.environ.get("KUBESTATIC_CACHE")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubestatic"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Node:
 
     @property
     def _ssh(self) -> list[str]:
-        key = CACHE / "ssh" / "id_ed25519"
-        control = CACHE / "ssh" / f"test-{self.name}"
+        key = env.cache_dir() / "ssh" / "id_ed25519"
+        control = env.cache_dir() / "ssh" / f"test-{self.name}"
         options = {
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",

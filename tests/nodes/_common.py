@@ -18,22 +18,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tools"))
+
+# Again under these names for all who take them from here.
+from env import Problem as Problem
+from env import cache_dir as cache_dir
+
 _STARTED = time.monotonic()
 _PRINT_LOCK = threading.Lock()
 # All that this project puts into the cache directory, which a user may share with others.
 _CACHED = ("bin", "collections", "go-*", "node-path", "nox", "pytest", "schema", "ssh", "venvs", ".*.lock")
-
-
-class Problem(Exception):
-    """A failure that the user can do something about; its text is all that is shown."""
-
-
-def cache_dir() -> Path:
-    """Return the directory that outlives a checkout: KUBESTATIC_CACHE, else the user's cache directory."""
-    chosen = os.environ.get("KUBESTATIC_CACHE")
-    if chosen:
-        return Path(chosen).resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubestatic"
 
 
 def remove_cache() -> None:

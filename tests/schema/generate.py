@@ -18,6 +18,9 @@ import typing as t
 
 HERE = pathlib.Path(__file__).resolve().parent
 UTILS = HERE.parents[1] / "plugins" / "module_utils"
+sys.path.insert(0, str(HERE.parent / "tools"))
+
+import env
 
 # The last published patch of each minor; types do not change within a minor.
 VERSIONS = {
@@ -99,7 +102,9 @@ Spans = dict[str, list[list[t.Any]]]  # name -> [[type, since, until], ...]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say whether the committed table is what comes out")
-    parser.add_argument("--work", type=pathlib.Path, default=cache() / "schema", help="where the Go modules are made")
+    parser.add_argument(
+        "--work", type=pathlib.Path, default=env.cache_dir() / "schema", help="where the Go modules are made"
+    )
     arguments = parser.parse_args()
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         done = pool.map(extract, VERSIONS.values(), [arguments.work] * len(VERSIONS))
@@ -118,15 +123,6 @@ def finish(table: pathlib.Path, text: str, *, check: bool) -> int:
     table.write_text(text, encoding="utf-8")
     print(f"{table}: {len(text)} bytes")
     return 0
-
-
-def cache() -> pathlib.Path:
-    own = os.environ.get("KUBESTATIC_CACHE")
-    return (
-        pathlib.Path(own)
-        if own
-        else pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "kubestatic"
-    )
 
 
 def extract(version: str, work: pathlib.Path) -> dict[str, t.Any]:
