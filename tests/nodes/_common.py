@@ -20,9 +20,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tools"))
 
-# Again under these names for all who take them from here.
-from env import Problem as Problem
-from env import cache_dir as cache_dir
+import env
+
+Problem = env.Problem
+cache_dir = env.cache_dir
 
 _STARTED = time.monotonic()
 _PRINT_LOCK = threading.Lock()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -53,10 +54,13 @@ def main() -> int:
                 old.unlink()
         if "static" in rungs:
             _provide_environments(directory)
-        command = ["nox", "--non-interactive", "-R", "--envdir", str(directory), "--session", *rungs]
+        report = directory / "report.json"
+        report.unlink(missing_ok=True)
+        command = ["nox", "--non-interactive", "-R", "--envdir", str(directory), "--report", str(report)]
+        command += ["--session", *rungs]
         # CI=true makes the formatters report instead of rewriting files.
         code = subprocess.run(command, cwd=env.ROOT, env={**os.environ, "CI": "true"}, check=False).returncode
-        return _tell(rungs, code=code)
+        return _tell(rungs, code=code, failed_sessions=_failed_sessions(report))
 
 
 def _lock(path: Path, *, rung: str, locks: contextlib.ExitStack) -> None:
@@ -89,7 +93,13 @@ def _reports(rung: str) -> list[Path]:
     return sorted(JUNIT.glob(f"{rung}.*"))
 
 
-def _tell(rungs: list[str], *, code: int) -> int:
+def _failed_sessions(report: Path) -> list[str]:
+    """Return the names of the sessions that did not succeed, from nox's own report."""
+    sessions = json.loads(report.read_text())["sessions"] if report.exists() else []
+    return [session["name"] for session in sessions if session["result"] not in ("success", "skipped")]
+
+
+def _tell(rungs: list[str], *, code: int, failed_sessions: list[str]) -> int:
     """Print what each pytest run came to, and the sum as the last line; return the exit code."""
     passed = failed = 0
     print()
@@ -100,8 +110,8 @@ def _tell(rungs: list[str], *, code: int) -> int:
             print(f"{report.stem}: {good} passed, {bad} failed, {skipped} skipped in {seconds:.1f} s")
         else:
             print(f"{report.stem}: {report.read_text().strip()}")
-    if code and not failed:
-        print("pytest found no failure, but a session above failed")
+    if code:
+        print(f"failed, see above: {', '.join(failed_sessions) or 'nox itself'}")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if code or failed else 0
 
