@@ -36,8 +36,10 @@ FIRST = "ansible-2.19"
 OTHERS = ("ansible-2.21", "ansible-2.22")
 # The oldest Pythons that the code for the nodes has to run on.
 NODE_ENVIRONMENTS = ("node-3.8", "node-3.9")
-# The scenario that stands for all with the other versions, and the oldest kubelet that is still in the field.
+# The scenario that stands for all with the other versions of ansible-core.
 SCENARIO = "static_pods"
+# The oldest kubelet that is still in the field, and what is to be seen on it.
+OLDEST_SCENARIOS = ("static_pods", "kubelet")
 OLDEST_KUBELET = "1.34.4"
 NODE_TESTS = ("tests/unit/plugins/module_utils", "tests/unit/plugins/modules")
 
@@ -159,7 +161,8 @@ def nodes(session: nox.Session) -> None:
         _molecule(session, name, "--scenario-name", SCENARIO)
     older = {"KUBELET_VERSION": OLDEST_KUBELET}
     _nodes(session, "up", variables=older)
-    _molecule(session, FIRST, "--scenario-name", SCENARIO, variables=older)
+    for scenario in OLDEST_SCENARIOS:
+        _molecule(session, FIRST, "--scenario-name", scenario, variables=older)
     _nodes(session, "down")
 
 

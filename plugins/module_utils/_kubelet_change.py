@@ -22,7 +22,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._store import Stor
 
 # Drop-ins and units are world-readable where packages place them; what may hold a secret is not.
 _PUBLIC, _SECRET = 0o644, 0o600
-_DIRECTORY_MODE = 0o755
+_DIRECTORY_MODE, _MANIFEST_DIRECTORY_MODE = 0o755, 0o700
 
 # A note of a change that was undone, while the kubelet may still run on it.
 _UNDONE: dict[str, t.Any] = {"files": {}}
@@ -80,16 +80,22 @@ class Journal:
         self._store = store
         self._set_context = set_context
 
-    def begin(self, changes: t.Sequence[FileChange], *, moves: Moves | None = None) -> None:
-        """All that may fail while nothing has changed: the note, new directories and files."""
+    def begin(self, changes: t.Sequence[FileChange], *, moves: Moves | None = None, manifest_dir: str = "") -> None:
+        """All that may fail while nothing has changed: the note, new directories and files.
+
+        `manifest_dir`: the manifest directory that has to be made, empty for none.
+        """
         before = self._store.kubelet_change
-        missing = _node_files.missing_directories(os.path.dirname(change.path) for change in changes)
+        wanted = [os.path.dirname(change.path) for change in changes] + ([manifest_dir] if manifest_dir else [])
+        missing = _node_files.missing_directories(wanted)
         files = {
             change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
         }
         moved = {**moves._asdict(), "manifests": [list(one) for one in moves.manifests]} if moves else None
         self._store.kubelet_change = {"files": files, "directories": missing, "moves": moved}
         try:
+            if manifest_dir:
+                _node_files.make_directory(manifest_dir, mode=_MANIFEST_DIRECTORY_MODE)
             for change in changes:
                 _node_files.make_directory(os.path.dirname(change.path), mode=_DIRECTORY_MODE)
                 _node_files.prepare(change.path, change.after, set_context=self._set_context)
@@ -138,7 +144,7 @@ class Journal:
             if _digest(now.text) == _digest(before.text):
                 continue
             if _digest(now.text) != note["after"]:
-                told.append(f"left {path} as it is: it was changed by hand after a run of this collection was cut off")
+                told.append(f"left {path} as it is, which somebody else has changed meanwhile")
                 continue
             _node_files.prepare(path, before, set_context=self._set_context)
             _put_in_force(path, before)

@@ -19,7 +19,6 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_layers,
     _kubelet_start,
     _manifest_dir,
-    _node_files,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import FileChange, Journal, Moves
@@ -164,6 +163,7 @@ def foretell(one: Plan) -> Done:
     actions = [f"would make {one.directory}"] if one.directory else []
     actions += [f"would {'write' if change.before.text is None else 'change'} {change.path}" for change in one.files]
     actions += [f"would move {one.moves}"] if one.moves else []
+    actions += ["would have systemd read its units again"] if one.reload else []
     actions += [f"would restart the kubelet: {one.reason}"] if one.restart else []
     return Done(bool(actions), actions, one.restart, one.reason)
 
@@ -171,20 +171,16 @@ def foretell(one: Plan) -> Done:
 def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
     """Do it. Raises Failed where something fails after the first file; then the old files are in force, or it says why not."""
     actions: list[str] = []
-    if one.directory:
-        _node_files.make_directory(one.directory, mode=0o700)
-        actions.append(f"made {one.directory}")
-    if one.files or one.moves:
-        with _telling(actions):
-            journal.begin(one.files, moves=one.moves)
+    if one.files or one.moves or one.directory:
+        journal.begin(one.files, moves=one.moves, manifest_dir=one.directory)
+        actions += [f"made {one.directory}"] if one.directory else []
     try:
         pid = _apply(look, one, order, journal=journal, actions=actions)
     except _Stopped as stopped:
         raise _after_failure(look, one, order, stopped, journal=journal, actions=actions) from None
     with _telling(actions):
         journal.close()
-    is_noted = look.note is not None and look.note.identity is not None
-    if not pid and look.kubelet is not None and not one.reason and not is_noted:
+    if not pid and look.kubelet is not None and not one.reason and look.note is None:
         # From now on digests tell of this process, and not the times of files.
         pid = look.kubelet.pid
     if pid:
@@ -224,6 +220,7 @@ def _apply(look: Look, one: Plan, order: Order, *, journal: Journal, actions: li
         actions += [f"{'wrote' if change.before.text is None else 'changed'} {change.path}" for change in one.files]
         if one.reload:
             look.service.reload()
+            actions.append("had systemd read its units again")
         if not one.restart:
             return 0
         started = True
@@ -295,7 +292,7 @@ def _after_failure(
             journal.close()
         except KubestaticError as second:
             story += f", but the next run puts the old one back: {second}"
-    elif one.files or one.moves:
+    elif one.files or one.moves or one.directory:
         try:
             actions += journal.undo(timeout=order.wait_timeout)
         except KubestaticError as second:

@@ -31,6 +31,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit impo
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_report import HIDDEN
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import without_user
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
@@ -127,22 +128,13 @@ def _context_setter(module: AnsibleModule) -> t.Callable[[str, str], None]:
 
 def _require_url(look: Look, plan: Plan) -> None:
     """A URL that is new to this kubelet must answer with pods before the kubelet waits for it."""
-    url, headers = _url(plan.new.layers)
-    if not url or (url, headers) == _url(look.setup.layers):
+    url, headers = _kubelet_layers.pod_url(plan.new.layers)
+    if not url or (url, headers) == _kubelet_layers.pod_url(look.setup.layers):
         return
     from ansible_collections.kubestatic.node.plugins.module_utils import _pod_url
 
     name = _kubelet_guard.identity(plan.new.layers).node_name
     _pod_url.require_pods(url, headers=headers, node_name=name, minor=look.minor, environment=plan.new.unit.environment)
-
-
-def _url(layers: Layers) -> tuple[str, dict[str, list[str]]]:
-    headers: dict[str, list[str]] = {}
-    for config in layers.configs:
-        given, value = _kubelet_layers.lookup(config.data, HEADERS)
-        if given and isinstance(value, dict):
-            headers.update({name: values for name, values in value.items() if isinstance(values, list)})
-    return _kubelet_guard.text(layers, _kubelet_guard.URL), headers
 
 
 def _effective(layers: Layers, wish: Wish) -> dict[str, t.Any]:
@@ -170,7 +162,7 @@ def _diff(module: AnsibleModule, plan: Plan) -> dict[str, t.Any]:
 
 def without_secrets(text: str) -> str:
     """A configuration or environment file as it may be shown."""
-    text = _HEADER_FLAG.sub(rf"\1{HIDDEN}", text)
+    text = without_user(_HEADER_FLAG.sub(rf"\1{HIDDEN}", text))
     if HEADERS[0] not in text:
         return text
     try:

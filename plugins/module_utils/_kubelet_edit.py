@@ -74,20 +74,17 @@ def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> S
     if wish.layer == AUTO and not wish.migrate and _are_in_force(found.layers, wanted):
         return found
     layer, path = _target(found, wish, wanted)
-    missing = {
-        key: value
-        for key, value in wanted.items()
-        if not _is_met(found.layers, key, value, layer=wish.layer, path=path)
-    }
     new = found
+    missing: dict[Key, t.Any] = {}
     if wish.migrate:
-        for key in wanted:
-            shadowing = [given for given in found.layers.given(key) if given.flag]
-            for given in shadowing:
-                missing.update(_beside(new.layers, given.flag, wanted))
-                new = new.without_flag(given.flag)
-            if shadowing and wanted[key] is not None:
-                missing[key] = wanted[key]
+        for name in dict.fromkeys(given.flag for key in wanted for given in found.layers.given(key) if given.flag):
+            missing.update(_beside(new.layers, name, wanted))
+            new = new.without_flag(name)
+    missing.update(
+        (key, value)
+        for key, value in wanted.items()
+        if not _is_met(new.layers, key, value, layer=wish.layer, path=path)
+    )
     if not missing:
         return new
     if layer == DROP_IN:

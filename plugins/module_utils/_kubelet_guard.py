@@ -20,7 +20,6 @@ from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers im
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
 
 PATH: Key = ("staticPodPath",)
-URL: Key = ("staticPodURL",)
 
 # Longer lists of pods are cut in messages.
 _FEW = 4

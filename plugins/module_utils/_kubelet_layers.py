@@ -30,8 +30,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._node_files import
 Key = t.Tuple[str, ...]
 
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
+URL: Key = ("staticPodURL",)
 HEADERS: Key = ("staticPodURLHeader",)
 _GATES = "feature-gates"
+_HEADER_FLAG = "manifest-url-header"
 # One part of a flag that is a map; evictions and headers have other signs than most (k8s.io/component-base/cli/flag).
 _PART = re.compile(r"\s*([^=<:]*?)\s*[=<:](.*)", re.DOTALL)
 
@@ -131,6 +133,10 @@ def read(words: t.Sequence[Word], *, minor: int, tree: Tree) -> Layers:
     if config_file:
         configs.append(_config(config_file, FILE, tree=tree))
     if config_dir:
+        if not tree.is_directory(config_dir):
+            raise KubestaticError(
+                f"{config_dir}: the directory of --config-dir is missing, and the kubelet does not start without it; make it"
+            )
         found = _kubelet_settings.drop_ins(config_dir, names=tree.names, is_directory=tree.is_directory)
         configs += [_config(path, DROP_IN, tree=tree) for path in found]
     return Layers(minor, flags, config_file, config_dir, tuple(configs))
@@ -168,6 +174,22 @@ def require_startable(layers: Layers) -> None:
         raise KubestaticError(f"the kubelet cannot be restarted: {fatal[0]}; mend that first")
 
 
+def pod_url(layers: Layers) -> tuple[str, dict[str, list[str]]]:
+    """The effective staticPodURL, empty for none, and the headers that the kubelet sends there."""
+    headers: dict[str, list[str]] = {}
+    for config in layers.configs:
+        given, value = lookup(config.data, HEADERS)
+        merged = {**headers, **value} if given and isinstance(value, dict) else {} if given else headers
+        headers = {name: values for name, values in merged.items() if isinstance(values, list)}
+    # The first use of the flag forgets what the files say (ColonSeparatedMultimapStringString in component-base).
+    pairs = [pair for use in layers.flags if use.name == _HEADER_FLAG for pair in use.value.split(",")]
+    headers = {} if pairs else headers
+    for name, colon, value in (pair.partition(":") for pair in pairs):
+        if colon:
+            headers.setdefault(name.strip(), []).append(value.strip())
+    return str(layers.value(URL, "") or ""), headers
+
+
 def leaves(data: t.Mapping[str, t.Any], above: Key = ()) -> t.Iterator[tuple[Key, t.Any]]:
     """Each key whose value is no mapping, or an empty one, with its value."""
     for name, value in data.items():
@@ -200,12 +222,12 @@ def same(wanted: t.Any, given: Given | None) -> bool:
     return as_flag(wanted) == given.value if wanted is not None else False
 
 
-def as_flag(value: t.Any) -> str:
-    """A value as it is written behind a flag's "="."""
+def as_flag(value: t.Any, *, sign: str = "=") -> str:
+    """A value as it is written behind a flag's "=". `sign`: what stands between name and value of a mapping."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return ",".join(f"{name}={as_flag(one)}" for name, one in value.items())
+        return ",".join(f"{name}{sign}{as_flag(one)}" for name, one in value.items())
     if isinstance(value, list):
         return ",".join(as_flag(one) for one in value)
     return str(value)

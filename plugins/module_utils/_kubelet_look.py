@@ -89,7 +89,8 @@ class Look(t.NamedTuple):
                 + (f"; its log ends with: {told}" if told else "")
                 + "; mend that first, or set restart: always to have it started with what is wanted here"
             )
-        address, port = _kubelet_health.endpoint(self.setup.layers)
+        # Its files may name another port by now than when it started.
+        address, port = self.note.healthz if self.note else _kubelet_health.endpoint(self.setup.layers)
         trouble = _kubelet_service.healthz(address, port) if port else ""
         if trouble:
             raise KubestaticError(
@@ -133,7 +134,7 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
         version=version,
         setup=setup,
         note=note,
-        identity=(note and note.identity) or _kubelet_guard.identity(setup.layers),
+        identity=note.identity if note else _kubelet_guard.identity(setup.layers),
         run=run,
         search_path=search_path,
     )

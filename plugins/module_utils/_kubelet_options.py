@@ -27,6 +27,9 @@ _OTHER_OPTIONS = {
     "flags.config-dir": "is where drop-ins go; use layer: drop_in",
 }
 
+# Flags that have ``memory.available<100Mi`` where others have ``memory=100Mi`` (cmd/kubelet/app/options/options.go).
+_THRESHOLDS = ("eviction-hard", "eviction-soft")
+
 
 def wish(parameters: t.Mapping[str, t.Any]) -> Wish:
     """The wish that these module parameters state. Raises KubestaticError for what no kubelet would take so."""
@@ -40,7 +43,7 @@ def wish(parameters: t.Mapping[str, t.Any]) -> Wish:
         settings[HEADERS[0]] = _headers(parameters["static_pod_url_headers"])
     return Wish(
         settings=settings,
-        flags={name: None if value is None else _kubelet_layers.as_flag(value) for name, value in flags.items()},
+        flags={name: None if value is None else _flag(name, value) for name, value in flags.items()},
         layer=parameters["layer"],
         migrate=parameters["migrate"],
         config_file=parameters["config_file"] or "",
@@ -69,6 +72,10 @@ def require_known(one: Wish, *, minor: int) -> list[str]:
             raise KubestaticError(f"{problem}; a kubelet does not start with a flag that it does not know")
         warnings.append(problem)
     return warnings
+
+
+def _flag(name: str, value: t.Any) -> str:
+    return _kubelet_layers.as_flag(value, sign="<" if name in _THRESHOLDS else "=")
 
 
 def _headers(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

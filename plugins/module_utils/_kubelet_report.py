@@ -15,6 +15,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_guard,
     _kubelet_layers,
     _kubelet_look,
+    _kubelet_sources,
     _module,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -36,10 +37,12 @@ def report(*, unit: str) -> dict[str, t.Any]:
     layers = look.setup.layers
     trouble = _trouble(look)
     stale = look.stale(look.setup)
+    node_name = _kubelet_guard.identity(layers).node_name
+    sources = _kubelet_sources.look(look.setup, node_name=node_name)
     return {
         "changed": False,
         "version": look.version,
-        "node_name": _kubelet_guard.identity(layers).node_name,
+        "node_name": node_name,
         "unit": {
             "name": look.service.unit,
             "state": str(look.state),
@@ -47,7 +50,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
             "needs_reload": look.state.needs_reload,
         },
         "pid": look.state.main_pid,
-        "command_line": without_headers(look.setup.unit.argv),
+        "command_line": shown_words(look.setup.unit.argv),
         "files": [
             *look.setup.unit.files,
             *(file.path for file in look.setup.unit.environment_files if os.path.exists(file.path)),
@@ -56,11 +59,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
         "settings": {".".join(key): setting(layers, key) for key in sorted(layers.keys())},
         "flags": [_flag(use, minor=look.minor) for use in layers.flags],
         "unknown": [str(one) for one in _kubelet_layers.mistakes(layers)],
-        "sources": {
-            "file": _kubelet_guard.manifest_dir(layers),
-            "http": without_user(_kubelet_guard.text(layers, _kubelet_guard.URL)),
-            "api": any(layers.flag(name) is not None for name in ("kubeconfig", "bootstrap-kubeconfig")),
-        },
+        "sources": {name: source._asdict() for name, source in sources.items()},
         "healthy": not trouble,
         "trouble": trouble,
         "stale": bool(stale),
@@ -73,7 +72,7 @@ def setting(layers: Layers, key: Key) -> dict[str, t.Any]:
     strongest = layers.strongest(key)
     value = strongest.value if strongest else None
     return {
-        "value": HIDDEN if key[0] == HEADERS[0] and value is not None else value,
+        "value": HIDDEN if key[0] == HEADERS[0] and value is not None else _shown(value),
         "layer": strongest.layer if strongest else DEFAULT,
         "file": strongest.path if strongest else "",
         "line": strongest.line if strongest else 0,
@@ -84,21 +83,21 @@ def flag(layers: Layers, name: str) -> dict[str, t.Any]:
     """The same of a flag."""
     use = layers.flag(name)
     return {
-        "value": (HIDDEN if name == _HEADER_FLAG else use.value) if use else None,
+        "value": (HIDDEN if name == _HEADER_FLAG else _shown(use.value)) if use else None,
         "layer": FLAG if use else DEFAULT,
         "file": use.word.path if use else "",
         "line": use.word.line if use else 0,
     }
 
 
-def without_headers(words: t.Sequence[str]) -> list[str]:
+def shown_words(words: t.Sequence[str]) -> list[str]:
     """A command line as it may be shown."""
     shown: list[str] = []
     is_value = False
     for word in words:
         name, equals, _value = word.partition("=")
         is_flag = name.startswith("--") and name[2:].replace("_", "-") == _HEADER_FLAG
-        shown.append(f"{name}={HIDDEN}" if is_flag and equals else HIDDEN if is_value else word)
+        shown.append(f"{name}={HIDDEN}" if is_flag and equals else HIDDEN if is_value else without_user(word))
         is_value = is_flag and not equals and not is_value
     return shown
 
@@ -108,13 +107,17 @@ def _flag(use: FlagUse, *, minor: int) -> dict[str, t.Any]:
     removed = _kubelet_flags.removed_later(use.name, minor=minor)
     return {
         "name": use.name,
-        "value": HIDDEN if use.name == _HEADER_FLAG else use.value,
+        "value": HIDDEN if use.name == _HEADER_FLAG else _shown(use.value),
         "file": use.word.path,
         "line": use.word.line,
         "setting": known.key if known else "",
         "deprecated": known.deprecated if known else False,
         "removed_in": f"1.{removed}" if removed else "",
     }
+
+
+def _shown(value: t.Any) -> t.Any:
+    return without_user(value) if isinstance(value, str) else value
 
 
 def _trouble(look: Look) -> str:

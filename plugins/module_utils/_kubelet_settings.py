@@ -28,6 +28,8 @@ _SETTINGS: dict[str, tuple[str, t.Any]] = {
     "containerRuntimeEndpoint": ("container-runtime-endpoint", ""),
 }
 _PATH = "staticPodPath"
+# The one flag that has a short form, but for --help (k8s.io/component-base/logs/api/v1/options.go).
+_VERBOSITY = "-v"
 
 
 class Setting(t.NamedTuple):
@@ -97,8 +99,8 @@ def node_name(override: str) -> str:
 
 
 def without_user(url: str) -> str:
-    """A URL for messages."""
-    return re.sub("//[^/@]*@", "//", url)
+    """A URL for messages, or a text with URLs in it."""
+    return re.sub(r"//[^/?#\s]*@", "//", url)
 
 
 class FlagWords(t.NamedTuple):
@@ -118,8 +120,11 @@ def flag_words(words: t.Sequence[str], *, booleans: t.Mapping[str, bool] | None 
     """
     after = 0
     for first, word in enumerate(words):
-        if first < after or not word.startswith("--") or word == "--":
+        if first < after or word == "--" or not word.startswith(("--", _VERBOSITY)):
             continue
+        if not word.startswith("--"):
+            # -v 2, -v=2 and -v2
+            word = f"--v={word[2:].lstrip('=')}" if word != _VERBOSITY else "--v"
         name, equals, value = word[2:].partition("=")
         name = name.replace("_", "-")
         after = first + 1

@@ -19,6 +19,7 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _environment_file,
     _kubelet_guard,
+    _kubelet_health,
     _kubelet_service,
     _kubelet_unit,
 )
@@ -32,10 +33,11 @@ Inputs = t.Dict[str, t.Dict[str, str]]
 
 
 class Note(t.NamedTuple):
-    """What is noted of a start. ``identity`` is None where another version of this collection noted it."""
+    """What is noted of a start. ``healthz`` is address and port where this process answers, port 0 for nowhere."""
 
     inputs: Inputs
-    identity: Identity | None
+    identity: Identity
+    healthz: tuple[str, int]
 
 
 def inputs(setup: Setup) -> Inputs:
@@ -65,18 +67,22 @@ def remember(store: Store, *, pid: int, setup: Setup) -> None:
         "process": _kubelet_service.process_identity(pid),
         "inputs": inputs(setup),
         "identity": list(_kubelet_guard.identity(setup.layers)),
+        "healthz": list(_kubelet_health.endpoint(setup.layers)),
     }
 
 
 def known(kubelet: Kubelet, *, store: Store) -> Note | None:
-    """What this process was started with; None where that is not noted."""
+    """What this process was started with; None where that is not noted, or not as this version notes it."""
     noted = store.kubelet_start
     # The identity alone tells no two processes apart that start in the same hundredth of a second.
     if (noted.get("pid"), noted.get("process")) != (kubelet.pid, _kubelet_service.process_identity(kubelet.pid)):
         return None
-    found = noted["identity"]
-    # A later version of this collection may know other things.
-    return Note(noted["inputs"], Identity(*found) if len(found) == len(Identity._fields) else None)
+    try:
+        address, port = noted["healthz"]
+        return Note(noted["inputs"], Identity(*noted["identity"]), (address, port))
+    except (KeyError, TypeError, ValueError):
+        # Another version of this collection noted other things.
+        return None
 
 
 def stale(kubelet: Kubelet, setup: Setup, *, note: Note | None, needs_reload: bool) -> list[str]:

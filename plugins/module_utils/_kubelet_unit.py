@@ -105,9 +105,8 @@ def read(files: t.Sequence[str], *, name: str, tree: Tree) -> Unit:
                 exec_start = [specifiers(word) for word in _environment_file.split_exec_start(one.value)]
                 line_of_start = _Value(one.value, path, one.line)
             elif one.name == "EnvironmentFile":
-                environment_files = (
-                    [*environment_files, _environment_file_of(specifiers(one.value))] if one.value else []
-                )
+                named = _environment_files(specifiers(one.value))
+                environment_files = [*environment_files, *named] if one.value else []
             elif one.name == "Environment":
                 variables = {**variables, **_assignments(one, path, specifiers=specifiers)} if one.value else {}
     if not exec_start:
@@ -145,8 +144,15 @@ def directives(text: str) -> list[Directive]:
     return found
 
 
-def _environment_file_of(value: str) -> EnvironmentFile:
-    return EnvironmentFile(os.path.normpath(value.lstrip("-")), optional=value.startswith("-"))
+def _environment_files(value: str) -> list[EnvironmentFile]:
+    """The files that one EnvironmentFile= names, with wildcards or without."""
+    path = os.path.normpath(value.lstrip("-"))
+    paths = [path]
+    if any(sign in path for sign in "*?["):
+        import glob
+
+        paths = sorted(glob.glob(path)) or paths
+    return [EnvironmentFile(one, optional=value.startswith("-")) for one in paths]
 
 
 def _specifiers(name: str) -> t.Callable[[str], str]:

@@ -80,10 +80,15 @@ class Content(t.NamedTuple):
 
 def content(path: str) -> Content:
     """The file that is there, without links in its path."""
-    text = Tree().text(path)
-    if text is None:
+    try:
+        # Whatever bytes are in it, they are put back as they were.
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            text = file.read()
+        found = os.stat(path)
+    except FileNotFoundError:
         return Content(None)
-    found = os.stat(path)
+    except OSError as exc:
+        raise KubestaticError(f"{path}: cannot be read: {exc.strerror}") from None
     return Content(text, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
 
 
@@ -97,7 +102,7 @@ def prepare(path: str, new: Content, *, set_context: SetContext) -> None:
         if new.text is None:
             return
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             os.fchmod(handle, new.mode)
             os.fchown(handle, new.owner, new.group)
             file.write(new.text)

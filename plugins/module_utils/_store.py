@@ -91,13 +91,10 @@ class Store:
         """The last start of a kubelet that was seen; empty for none.
 
         ``pid`` and ``process`` (its identity) say which, ``inputs`` what it read, as digests, ``identity`` what it knows
-        its pods by.
+        its pods by, ``healthz`` where it answers.
         """
         found = self._read(_START)
-        whole = (
-            found.get("process") and isinstance(found.get("inputs"), dict) and isinstance(found.get("identity"), list)
-        )
-        return found if whole else {}
+        return found if found.get("process") and isinstance(found.get("inputs"), dict) else {}
 
     @kubelet_start.setter
     def kubelet_start(self, seen: t.Mapping[str, t.Any]) -> None:

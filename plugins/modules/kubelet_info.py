@@ -171,23 +171,35 @@ unknown:
   elements: str
   sample: []
 sources:
-  description: Where the kubelet takes pods from.
+  description:
+    - Where the kubelet takes pods from, by V(file) (the manifest directory), V(http) (C(staticPodURL)) and V(api) (the API server).
+    - A source that has not answered since the kubelet started holds back all its deletions of pods, of every source. The kubelet
+      tells nobody whether one has; this tells whether it would answer now, asked from the node.
   returned: always
   type: dict
   contains:
-    file:
-      description: The manifest directory, empty for none.
+    location:
+      description: The directory, or the URL without a user and password. Empty for a source that this kubelet does not have.
       type: str
-    http:
-      description: The C(staticPodURL) without a user and password, empty for none.
-      type: str
-    api:
-      description: Whether it takes pods from an API server.
+    answers:
+      description: Whether the directory is there, the URL gives pods that this kubelet takes, the API server answers.
       type: bool
+    trouble:
+      description: Why it does not answer, empty otherwise.
+      type: str
   sample:
-    file: /etc/kubernetes/manifests
-    http: ""
-    api: true
+    file:
+      location: /etc/kubernetes/manifests
+      answers: true
+      trouble: ""
+    http:
+      location: ""
+      answers: false
+      trouble: ""
+    api:
+      location: https://192.0.2.10:6443
+      answers: false
+      trouble: "https://192.0.2.10:6443 does not answer: Connection refused"
 healthy:
   description: Whether the kubelet runs and its healthz endpoint says ok. That endpoint says nothing about pods.
   returned: always

@@ -202,9 +202,28 @@ def test_what_was_changed_by_hand_is_left(node: Node) -> None:
     node.write(a="mine", b="old b")
     (node.root / "c").unlink()
     (node.root / "conf" / "mine").write_text("mine")
-    left = "as it is: it was changed by hand after a run of this collection was cut off"
+    left = "as it is, which somebody else has changed meanwhile"
     assert node.undo() == [f"left ROOT/a {left}", f"left ROOT/c {left}", "removed ROOT/conf/d again"]
     assert node.files() == {"a": "mine", "b": "old b", "conf": "/", "conf/mine": "mine"}
+
+
+def test_what_is_no_text_by_now_is_left(node: Node) -> None:
+    node.write(a="old a", b="old b")
+    changes = node.changes(a="new a", b="new b")
+    node.journal.begin(changes)
+    node.journal.put_in_force(changes)
+    (node.root / "a").write_bytes(b"# caf\xe9\n")
+    assert node.undo() == ["left ROOT/a as it is, which somebody else has changed meanwhile", "put ROOT/b back"]
+    assert (node.root / "a").read_bytes() == b"# caf\xe9\n"
+
+
+def test_a_manifest_directory_that_was_made_goes_again(node: Node) -> None:
+    node.write(a="old a")
+    directory = node.root / "kubelet.d"
+    node.journal.begin(node.changes(a="new a"), manifest_dir=str(directory))
+    assert directory.stat().st_mode & 0o777 == 0o700
+    node.undo()
+    assert not directory.exists()
 
 
 def test_an_empty_file_is_another_thing_than_none(node: Node) -> None:

@@ -411,6 +411,18 @@ def test_a_flag_is_moved_away(node: KubeletNode) -> None:
     }
 
 
+def test_a_flag_that_is_the_only_one_goes_and_nothing_is_written(node: KubeletNode) -> None:
+    with_layout(node, "rhel", {RHEL: f'KUBELET_EXTRA_ARGS="{DIR_FLAG} --read-only-port=5"\n'})
+    node.drop_in("00-first.conf", "")
+    assert changes(node, {"readOnlyPort": None}, migrate=True) == {RHEL: f'KUBELET_EXTRA_ARGS="{DIR_FLAG}"\n'}
+
+
+def test_a_flag_goes_whose_value_the_file_has_already(node: KubeletNode) -> None:
+    with_layout(node, "rhel", {RHEL: "KUBELET_EXTRA_ARGS=--pod-manifest-path=/a\n"})
+    settings = {"staticPodPath": "/etc/kubernetes/manifests"}
+    assert changes(node, settings, migrate=True) == {RHEL: "KUBELET_EXTRA_ARGS=\n"}
+
+
 def test_a_flag_is_moved_into_a_drop_in(node: KubeletNode) -> None:
     with_layout(node, "rhel", {RHEL: f'KUBELET_EXTRA_ARGS="{DIR_FLAG} --read-only-port=5"\n'})
     node.drop_in("00-first.conf", "")

@@ -81,9 +81,9 @@ def test_what_a_kubelet_knows_its_pods_by(
 
 def test_a_setting_that_is_text(node: KubeletNode) -> None:
     node.unit(f"/usr/bin/kubelet {CONFIG_FLAG}")
-    node.config("staticPodURL: http://x/\ncgroupRoot: null\n")
+    node.config("cgroupDriver: systemd\ncgroupRoot: null\n")
     layers = node.setup().layers
-    assert _kubelet_guard.text(layers, _kubelet_guard.URL) == "http://x/"
+    assert _kubelet_guard.text(layers, ("cgroupDriver",)) == "systemd"
     assert _kubelet_guard.text(layers, ("cgroupRoot",)) == ""
     assert _kubelet_guard.text(layers, ("clusterDomain",)) == ""
 

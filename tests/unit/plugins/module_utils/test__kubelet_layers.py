@@ -355,6 +355,27 @@ def test_a_value_that_is_wanted_is_the_one_that_is_given(wanted: t.Any, given: G
     assert _kubelet_layers.same(wanted, given) is same
 
 
+def test_the_pod_url_and_its_headers(node: KubeletNode) -> None:
+    assert _kubelet_layers.pod_url(layers(node)) == ("", {})
+    node.config("staticPodURL: http://file/\nstaticPodURLHeader: {A: [a], B: [b]}\n")
+    assert _kubelet_layers.pod_url(layers(node, CONFIG_FLAG)) == ("http://file/", {"A": ["a"], "B": ["b"]})
+    node.drop_in("10.conf", "staticPodURLHeader: {B: [c, d], C: [e]}\n")
+    assert _kubelet_layers.pod_url(layers(node, *BOTH))[1] == {"A": ["a"], "B": ["c", "d"], "C": ["e"]}
+    node.drop_in("20.conf", "staticPodURLHeader: {A: null}\n")
+    assert _kubelet_layers.pod_url(layers(node, *BOTH))[1] == {"B": ["c", "d"], "C": ["e"]}
+    node.drop_in("30.conf", "staticPodURLHeader: null\n")
+    assert _kubelet_layers.pod_url(layers(node, *BOTH))[1] == {}
+
+
+def test_headers_of_a_flag_count_alone(node: KubeletNode) -> None:
+    node.config("staticPodURLHeader: {A: [a]}\n")
+    flags = ("--manifest-url=http://flag/", "--manifest-url-header=B: x:y,B:z", "--manifest_url_header", "C:w")
+    assert _kubelet_layers.pod_url(layers(node, CONFIG_FLAG, *flags)) == (
+        "http://flag/",
+        {"B": ["x:y", "z"], "C": ["w"]},
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

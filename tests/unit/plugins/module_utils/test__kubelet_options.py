@@ -48,13 +48,23 @@ def test_all_options_are_taken_over() -> None:
 
 
 def test_flags_are_named_and_written_as_the_kubelet_does() -> None:
-    flags = {"--v": 2, "node_ip": "1.2.3.4", "fail-swap-on": False, "cluster-dns": ["a", "b"], "root-dir": None}
+    flags = {
+        "--v": 2,
+        "node_ip": "1.2.3.4",
+        "fail-swap-on": False,
+        "cluster-dns": ["a", "b"],
+        "root-dir": None,
+        "eviction-hard": {"memory.available": "100Mi", "nodefs.available": "10%"},
+        "system-reserved": {"cpu": 1, "memory": "1Gi"},
+    }
     assert wish(flags=flags).flags == {
         "v": "2",
         "node-ip": "1.2.3.4",
         "fail-swap-on": "false",
         "cluster-dns": "a,b",
         "root-dir": None,
+        "eviction-hard": "memory.available<100Mi,nodefs.available<10%",
+        "system-reserved": "cpu=1,memory=1Gi",
     }
 
 

@@ -65,6 +65,22 @@ def test_a_flag_is_shown_with_its_place(node: KubeletNode) -> None:
     assert _kubelet_report.flag(layers, "node-ip") == {"value": None, "layer": "default", "file": "", "line": 0}
 
 
+def test_a_password_within_a_url_is_not_shown(node: KubeletNode) -> None:
+    flag = "--manifest-url=https://me:p@ss@pods.example:8443/a@b"
+    node.unit(f"/usr/bin/kubelet --config=ROOT/{CONFIG} {flag}")
+    node.config("staticPodURL: https://me:p@ss@pods.example/\nclusterDomain: a//b@c\n")
+    setup = node.setup()
+    shown = [
+        _kubelet_report.shown_words(setup.unit.argv),
+        _kubelet_report.setting(setup.layers, ("staticPodURL",)),
+        _kubelet_report.flag(setup.layers, "manifest-url"),
+        [_kubelet_report._flag(use, minor=34) for use in setup.layers.flags],
+        without_secrets(f"# {flag}\n{node.read(CONFIG)}"),
+    ]
+    assert "p@ss" not in str(shown) and "ss@" not in str(shown)
+    assert "https://pods.example:8443/a@b" in str(shown[0]) and "https://pods.example:8443/a@b" in str(shown[1])
+
+
 def test_what_is_told_of_a_flag(node: KubeletNode) -> None:
     told = {use.name: _kubelet_report._flag(use, minor=34) for use in node.setup().layers.flags}
     place = {"file": node.path(FRAGMENT), "line": 2}
@@ -99,7 +115,7 @@ def test_a_header_on_the_command_line_is_hidden(node: KubeletNode, words: str) -
     assert _kubelet_report._flag(use, minor=34)["value"] == "hidden"
     assert _kubelet_report.setting(layers, ("staticPodURLHeader",))["value"] == "hidden"
     assert _kubelet_report.setting(layers, ("staticPodURLHeader", "A"))["value"] == "hidden"
-    shown = " ".join(_kubelet_report.without_headers(node.setup().unit.argv))
+    shown = " ".join(_kubelet_report.shown_words(node.setup().unit.argv))
     assert shown == f"/usr/bin/kubelet {words} --v=2".replace("A:secret", "hidden")
 
 
@@ -115,7 +131,7 @@ def test_a_header_on_the_command_line_is_hidden(node: KubeletNode, words: str) -
     ],
 )
 def test_only_headers_are_hidden(words: list[str], shown: list[str]) -> None:
-    assert _kubelet_report.without_headers(words) == shown
+    assert _kubelet_report.shown_words(words) == shown
 
 
 # ---- files

@@ -214,12 +214,16 @@ def test_the_identity_of_the_running_kubelet_is_remembered(node: KubeletNode, st
     assert before.manifest_dir == "/m"
 
 
-def test_an_identity_of_another_version_of_this_collection_is_none(node: KubeletNode, store: Store) -> None:
+@pytest.mark.parametrize(
+    "other", [{"identity": ["/m", "node1", "systemd", "/", "more"]}, {"healthz": None}, {"healthz": ["127.0.0.1"]}]
+)
+def test_what_another_version_of_this_collection_noted_is_none(
+    node: KubeletNode, store: Store, other: dict[str, t.Any]
+) -> None:
     _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
-    noted = store.kubelet_start
-    store.kubelet_start = {**noted, "identity": [*noted["identity"], "more"]}
-    note = _kubelet_start.known(kubelet(node), store=store)
-    assert note is not None and note.identity is None
+    assert _kubelet_start.known(kubelet(node), store=store) is not None
+    store.kubelet_start = {**store.kubelet_start, **other}
+    assert _kubelet_start.known(kubelet(node), store=store) is None
 
 
 # ---- by the command line

@@ -203,6 +203,19 @@ def test_an_environment_file_that_must_be_there(node: KubeletNode) -> None:
     assert unit(node).argv == ("/k",)
 
 
+def test_environment_files_by_a_wildcard(node: KubeletNode) -> None:
+    node.unit("/k $A $B", "EnvironmentFile=-ROOT/env.d/*.env")
+    assert unit(node).argv == ("/k",)
+    node.write("env.d/20.env", "A=--v=2\n")
+    node.write("env.d/10.env", "A=--v=1\nB=--b\n")
+    node.write("env.d/30.txt", "A=--v=3\n")
+    assert unit(node).argv == ("/k", "--v=2", "--b")
+    assert [node.inside(file.path) for file in unit(node).environment_files] == [
+        "ROOT/env.d/10.env",
+        "ROOT/env.d/20.env",
+    ]
+
+
 def test_a_planned_file_counts(node: KubeletNode) -> None:
     node.unit("/k $A", "EnvironmentFile=ROOT/new")
     tree = Tree().with_file(node.path("new"), "A=--v=7\n")

@@ -493,6 +493,35 @@ def test_a_kubelet_that_a_run_left_unwell_is_restarted(node: KubeletWorld, how: 
     assert node.is_well() and node.noted() == {}
 
 
+def test_the_running_kubelet_is_asked_where_it_listens(node: KubeletWorld) -> None:
+    """Somebody has changed the port in the file, and the kubelet does not know of that yet."""
+    node.call()
+    node.write(CONFIG, node.read(CONFIG) + "healthzPort: 10300\n")
+    assert node.info()["healthy"]
+    result = node.call(settings={"maxPods": 50})
+    assert not result.get("failed"), result["msg"]
+    assert result["restarted"] and f"healthzPort in ROOT/{CONFIG}" in text(node, result, "restart_reason")
+    assert node.is_well()
+
+
+def test_a_new_manifest_directory_goes_again_with_a_change_that_fails(node: KubeletWorld) -> None:
+    prepare_failure(node, "refuses")
+    before = node.files()
+    result = node.call(settings={"staticPodPath": node.path("etc/kubelet.d"), "maxPods": 51})
+    assert result["failed"] and f"made {node.path('etc/kubelet.d')}" in result["actions"]
+    assert node.files() == before
+
+
+def test_that_systemd_reads_its_units_again_is_told(node: KubeletWorld) -> None:
+    node.call()
+    node.write(FRAGMENT, node.read(FRAGMENT) + "# A comment.\n")
+    assert node.call(check=True)["actions"] == ["would have systemd read its units again"]
+    result = node.call()
+    assert (result["changed"], result["restarted"]) == (True, False)
+    assert result["actions"] == ["had systemd read its units again"]
+    assert not untouched(node)["changed"]
+
+
 # ---- what is refused
 
 
@@ -630,6 +659,7 @@ def test_info_of_a_kubelet_that_does_not_run(node: KubeletWorld) -> None:
     node.stop()
     result = node.info()
     assert not result.get("failed")
+    assert result["sources"]["file"] == {"location": node.path(MANIFESTS), "answers": True, "trouble": ""}
     assert (result["healthy"], result["pid"], result["version"], result["stale"]) == (False, 0, "1.34.4", False)
     assert result["trouble"].startswith("the kubelet does not run (kubelet.service is inactive, dead)")
     assert "restart: always" not in result["trouble"]
