@@ -10,6 +10,7 @@ hooks, which only a kubelet does that still reads the old directory.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import typing as t
@@ -73,24 +74,35 @@ def take_back(moves: Moves, *, timeout: int) -> None:
     """Undo `put_in`: what is still as it was placed leaves the target, orderly where a kubelet runs it already."""
     directory = ManifestDir(moves.target)
     there = [one for one in moves.manifests if directory.text(one.filename) == one.text]
-    try:
-        _roll(moves.target, [_removal(one, timeout=timeout) for one in there])
-    except KubestaticError:
-        # The kubelet did not come up here: nobody runs these.
-        for one in there:
-            path = directory.full_path(one.filename)
-            if os.path.lexists(path):
-                os.unlink(path)
-    for one in there:
-        directory.tidy(one.filename)
+    with _telling(moves.target):
+        try:
+            _roll(moves.target, [_removal(one, timeout=timeout) for one in there])
+        except KubestaticError:
+            # The kubelet did not come up here: nobody runs these.
+            for one in there:
+                path = directory.full_path(one.filename)
+                if os.path.lexists(path):
+                    os.unlink(path)
+        for one in moves.manifests:
+            directory.tidy(one.filename)
 
 
 def put_back(moves: Moves, *, store: Store, set_context: SetContext) -> None:
     """Undo `take_out`: what is not there any more is there again."""
     directory = ManifestDir(moves.source)
-    directory.recover(check_mode=False)
+    with _telling(moves.source):
+        directory.recover(check_mode=False)
     missing = [one for one in moves.manifests if not os.path.lexists(directory.full_path(one.filename))]
     _place(moves.source, missing, store=store, set_context=set_context)
+
+
+@contextlib.contextmanager
+def _telling(path: str) -> t.Iterator[None]:
+    """Have an OSError tell which file of this directory it is about."""
+    try:
+        yield
+    except OSError as exc:
+        raise KubestaticError(f"{exc.filename or path}: {exc.strerror}") from None
 
 
 def _place(path: str, manifests: t.Sequence[Manifest], *, store: Store, set_context: SetContext) -> None:
@@ -104,8 +116,9 @@ def _place(path: str, manifests: t.Sequence[Manifest], *, store: Store, set_cont
             os.chown(path, one.owner, one.group)
             set_context(path, final_path)
 
-        directory.write_new(one.filename, one.text, finish_file=finish)
-        directory.place(one.filename)
+        with _telling(path):
+            directory.write_new(one.filename, one.text, finish_file=finish)
+            directory.place(one.filename)
 
 
 def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False) -> None:

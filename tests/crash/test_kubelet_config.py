@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import pathlib
 import shutil
 import typing as t
@@ -22,11 +23,14 @@ import pytest
 from ansible_collections.kubestatic.node.tests.crash import hits
 from ansible_collections.kubestatic.node.tests.crash.hits import ERRORS, KILLS, Run
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_world import MANIFESTS, KubeletWorld
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import manifest
 
-REFUSED = "maxPods: 51"
+REFUSED = ("maxPods: 51", "refused=yes")
+TOO_MUCH = "E1125 12:00:00.000000       1 run.go:72] maxPods is too much"
 TWO_FILES: dict[str, t.Any] = {"settings": {"maxPods": 51}, "flags": {"node-labels": "a=b"}}
 NEW_FILES: dict[str, t.Any] = {"settings": {"maxPods": 51}, "layer": "drop_in", "drop_in_file": "deep/50-site.conf"}
 UNIT: dict[str, t.Any] = {"settings": {"maxPods": 51}, "flags": {"v": "4"}}
+MOVE: dict[str, t.Any] = {"settings": {"staticPodPath": "ROOT/etc/kubelet.d"}, "move_manifests": True}
 OTHER: dict[str, t.Any] = {"settings": {"cpuCFSQuota": False}, "layer": "file"}
 QUICKLY = {"wait_timeout": 30, "settle": 2}
 OTHER_LINE = "cpuCFSQuota: false\n"
@@ -36,13 +40,14 @@ OTHER_LINE = "cpuCFSQuota: false\n"
 class Scenario:
     """``refused``: the kubelet does not start on the new configuration. ``known``: it is on record what it started with.
 
-    ``bare``: its unit reads no environment file, so that flags go to a drop-in of the unit.
+    ``bare``: its unit reads no environment file, so that flags go to a drop-in of the unit. ``pods``: static pods run.
     """
 
     arguments: dict[str, t.Any]
     refused: bool = False
     known: bool = True
     bare: bool = False
+    pods: bool = False
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -51,6 +56,8 @@ SCENARIOS: dict[str, Scenario] = {
     "new files": Scenario(NEW_FILES),
     "unit": Scenario(UNIT, bare=True),
     "directory": Scenario({"settings": {"staticPodPath": f"ROOT/{MANIFESTS}/../kubelet.d"}}),
+    "move": Scenario(MOVE, pods=True),
+    "put back, move": Scenario({**MOVE, "flags": {"node-labels": "refused=yes"}}, refused=True, pods=True),
     "no restart": Scenario({**TWO_FILES, "restart": "never"}),
     "put back": Scenario(TWO_FILES, refused=True),
     "put back, unknown": Scenario(TWO_FILES, refused=True, known=False),
@@ -87,10 +94,12 @@ class Node:
             self.world.run(["systemctl", "daemon-reload"])
             self.world.run(["systemctl", "restart"])
             self.world.settle()
+        for name in ("one", "two") if self.scenario.pods else ():
+            self.world.write(f"{MANIFESTS}/{name}.yaml", manifest(name))
         if self.scenario.known:
             assert not self.world.call()["changed"]
         if self.scenario.refused:
-            self.world.refused[REFUSED] = "E1125 12:00:00.000000       1 run.go:72] maxPods is too much"
+            self.world.refused.update(dict.fromkeys(REFUSED, TOO_MUCH))
 
     def change(self) -> dict[str, t.Any]:
         arguments = json.loads(self.world.outside(json.dumps(self.scenario.arguments)))
@@ -130,12 +139,19 @@ def runs(node: Node, run: t.Callable[[int], Run]) -> t.Iterator[Run]:
 
 
 def require_whole_files(node: Node, run: Run) -> None:
-    """Nothing but what was or shall be there, every text whole, whatever was hit."""
+    """Nothing but what was or shall be there, every text whole, whatever was hit; a manifest on its way is in the store."""
+    moving = (node.world.noted().get("moves") or {}).get("manifests", [])
+    kept = {os.path.basename(filename): node.world.inside(text) for filename, text, *_rest in moving}
     for name, text in node.texts().items():
-        if not name.endswith(".kubestatic-new"):
+        filename = os.path.basename(name)
+        if filename.startswith(".kubestatic."):
+            assert kept[filename.split(".", 2)[2].rpartition(".")[0]].startswith(text), f"{run.struck}: {name}"
+        elif not name.endswith(".kubestatic-new"):
             assert text in (node.before.get(name), node.after.get(name)), f"{run.struck}: {name} holds {text!r}"
-    for name in node.before:
-        assert name in node.texts(), f"{run.struck}: {name} is missing"
+    placed = {os.path.basename(name): text for name, text in node.texts().items()}
+    for name, text in node.before.items():
+        elsewhere = {**placed, **kept}.get(os.path.basename(name)) == text
+        assert name in node.texts() or elsewhere, f"{run.struck}: {name} is missing"
     store = node.root / "store"
     for path in store.glob("*.json") if store.is_dir() else ():
         json.loads(path.read_text())

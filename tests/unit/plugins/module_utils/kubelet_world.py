@@ -22,15 +22,21 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_config,
     _kubelet_config_call,
     _kubelet_configz,
+    _kubelet_guard,
     _kubelet_health,
     _kubelet_look,
+    _kubelet_move,
     _kubelet_report,
     _kubelet_service,
     _kubelet_setup,
     _module,
+    _plan,
     _runtime,
 )
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
+from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import kubelet_config, kubelet_info
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
@@ -108,6 +114,7 @@ class KubeletWorld(Simulation, KubeletNode):
             *((room, "Store", lambda **options: Store(self.store_path, **options)) for room in stores),
             *((_kubelet_service, name, getattr(self, f"_{name}")) for name in _READINGS),
             (_kubelet_configz, "_ask", lambda _layers: self.configz),
+            (_kubelet_move, "_roll", self._roll),
             (_kubelet_look, "_kubelet_setup", types.SimpleNamespace(read=read)),
             (_runtime, "find_crictl", lambda _path: ""),
             (_command, "run", self.run),
@@ -226,6 +233,7 @@ class KubeletWorld(Simulation, KubeletNode):
             "begun": self.now,
             "started_at": self._tick(),
             "texts": texts,
+            "manifest_dir": _kubelet_guard.manifest_dir(setup.layers),
             "endpoint": list(_kubelet_health.endpoint(setup.layers)),
             "ends": self.now if refused else min((self.now + seconds for seconds in ends), default=None),
             "deaf": any(piece in texts for piece in self.deaf),
@@ -260,6 +268,26 @@ class KubeletWorld(Simulation, KubeletNode):
         process = self._process
         up = process and self.now >= process["begun"] + self.come_up_seconds and not process["deaf"]
         return "" if up else "its healthz does not answer: Connection refused"
+
+    def _roll(self, path: str, changes: t.Sequence[Change], *, is_read: bool = False) -> None:
+        """What a rollout comes to where pods stop and start at once: the manifests that go are gone."""
+        if not changes:
+            return
+        self._live()
+        if self._process is None:
+            raise KubestaticError("the kubelet does not run")
+        directory = ManifestDir(path)
+        for change in changes:
+            if change.action == _plan.REMOVE:
+                try:
+                    directory.take_away(change.filename, for_good=True)
+                    directory.tidy(change.filename)
+                except OSError as exc:
+                    directory.settle(change.filename)
+                    raise KubestaticError(f"{change.filename}: {exc.strerror}") from None
+            else:
+                assert self._process["manifest_dir"] == path, "nobody starts these pods"
+                assert directory.text(change.filename) == change.old_text
 
     # ---- what is read of its process
 
