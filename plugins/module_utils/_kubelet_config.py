@@ -126,25 +126,33 @@ def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
 
 
 def _guard(look: Look, new: Setup, order: Order) -> Moves | None:
-    """Which manifests move so that no pod is lost. Raises KubestaticError where the restart would kill static pods."""
-    if look.kubelet is None:
-        return None
-    pods = look.static_pods()
+    """Which manifests move so that no pod is lost. Raises KubestaticError where the restart would kill pods that run."""
     before, after = look.identity, _kubelet_guard.identity(new.layers)
-    moves = None
-    if pods and order.move_manifests and after.manifest_dir and before.manifest_dir != after.manifest_dir:
-        if os.path.realpath(before.manifest_dir) == os.path.realpath(after.manifest_dir):
-            raise KubestaticError(
-                f"move_manifests: {after.manifest_dir} is {before.manifest_dir} by another name; keep the name that is in force"
-            )
-        from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
-
-        moves = _kubelet_move.plan(before.manifest_dir, after.manifest_dir, store=look.store)
+    moves = _moves(look, before.manifest_dir, after.manifest_dir) if order.move_manifests else None
+    if moves:
         before = before._replace(manifest_dir=after.manifest_dir)
-    if not order.allow_pod_loss:
+    running = look.kubelet.version if look.kubelet else look.version
+    if not order.allow_pod_loss and (before != after or running != look.version):
+        pods = look.pods()
         _kubelet_guard.require_safe(before, after, pods=pods)
-        _kubelet_guard.require_same_minor(look.service, look.kubelet, program=new.unit.argv[0], pods=pods)
+        _kubelet_guard.require_same_minor(running, look.version, program=new.unit.argv[0], pods=pods)
     return moves
+
+
+def _moves(look: Look, source: str, target: str) -> Moves | None:
+    """The manifests on their way from one directory to the other; None for none."""
+    if not target or source == target or not os.path.isdir(source):
+        return None
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise KubestaticError(f"move_manifests: {target} is {source} by another name; keep the name that is in force")
+    from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
+
+    moves = _kubelet_move.plan(source, target, store=look.store)
+    if moves.manifests and look.kubelet is None:
+        raise KubestaticError(
+            f"move_manifests: the kubelet does not run, so nothing would stop the pods of {source} orderly; start it first"
+        )
+    return moves if moves.manifests else None
 
 
 def _due(look: Look, new: Setup) -> list[str]:
@@ -171,6 +179,9 @@ def foretell(one: Plan) -> Done:
 def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
     """Do it. Raises Failed where something fails after the first file; then the old files are in force, or it says why not."""
     actions: list[str] = []
+    if look.kubelet is not None and look.note is None and not look.stale(look.setup):
+        # From now on digests tell of this process, and not the times of files.
+        _kubelet_start.remember(look.store, pid=look.kubelet.pid, setup=look.setup)
     if one.files or one.moves or one.directory:
         journal.begin(one.files, moves=one.moves, manifest_dir=one.directory)
         actions += [f"made {one.directory}"] if one.directory else []
@@ -180,9 +191,6 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
         raise _after_failure(look, one, order, stopped, journal=journal, actions=actions) from None
     with _telling(actions):
         journal.close()
-    if not pid and look.kubelet is not None and not one.reason and look.note is None:
-        # From now on digests tell of this process, and not the times of files.
-        pid = look.kubelet.pid
     if pid:
         _kubelet_start.remember(look.store, pid=pid, setup=one.new)
     return Done(bool(actions), actions, one.restart, one.reason)

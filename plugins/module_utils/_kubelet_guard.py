@@ -11,13 +11,17 @@ it kills with one second of grace and without preStop hooks (HandlePodCleanups, 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service, _kubelet_settings
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_layers,
+    _kubelet_service,
+    _kubelet_settings,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
 
 PATH: Key = ("staticPodPath",)
 
@@ -26,29 +30,41 @@ _FEW = 4
 
 
 class Identity(t.NamedTuple):
-    """What a kubelet knows its static pods by. ``manifest_dir`` is empty for none."""
+    """What a kubelet knows its pods by. ``manifest_dir`` is empty for none, ``pod_url`` a digest of staticPodURL, or empty."""
 
     manifest_dir: str
     node_name: str
     cgroup_driver: str
     cgroup_root: str
+    pod_url: str
 
 
-_NAMES = {
-    "node_name": "the node's name",
-    "cgroup_driver": "the cgroup driver",
-    "cgroup_root": "the cgroup root",
-}
+# The manifest directory of a kubelet that was started before its files said what they say now.
+UNKNOWN = "a directory that no file tells any more"
+
+
+class Pods(t.NamedTuple):
+    """Names of the pods that run, by where they come from; those from manifests as the manifests name them."""
+
+    file: tuple[str, ...] = ()
+    http: tuple[str, ...] = ()
+    api: tuple[str, ...] = ()
+
+    @property
+    def static(self) -> tuple[str, ...]:
+        return self.file + self.http
 
 
 def identity(layers: Layers) -> Identity:
     """By what a kubelet with these layers knows its pods."""
     hostname = layers.flag("hostname-override")
+    url = text(layers, _kubelet_layers.URL)
     return Identity(
         manifest_dir=manifest_dir(layers),
         node_name=_kubelet_settings.node_name(hostname.value if hostname else ""),
         cgroup_driver=text(layers, ("cgroupDriver",)) or "cgroupfs",
         cgroup_root=text(layers, ("cgroupRoot",)) or "/",
+        pod_url=hashlib.sha256(url.encode()).hexdigest()[:32] if url else "",
     )
 
 
@@ -63,42 +79,67 @@ def manifest_dir(layers: Layers) -> str:
     )
 
 
-def require_safe(before: Identity, after: Identity, *, pods: t.Sequence[str]) -> None:
-    """Raise KubestaticError where a restart would kill these running static pods, named as their manifests name them."""
-    if not pods or before == after:
-        return
-    names = ", ".join(pods[:_FEW]) + (f" and {len(pods) - _FEW} more" if len(pods) > _FEW else "")
-    kills = f"the static pods that run ({names}) with one second of grace"
-    if before.manifest_dir != after.manifest_dir:
-        is_both = before.manifest_dir and after.manifest_dir
-        spelt = is_both and os.path.realpath(before.manifest_dir) == os.path.realpath(after.manifest_dir)
-        why = (
-            "another spelling of the same directory gives them other uids" if spelt else "it knows them by their paths"
-        )
+def require_safe(before: Identity, after: Identity, *, pods: Pods) -> None:
+    """Raise KubestaticError where a restart would kill some of these running pods."""
+    if pods.file and before.manifest_dir != after.manifest_dir:
+        raise KubestaticError(_other_directory(before.manifest_dir, after.manifest_dir, pods=pods.file))
+    if pods.http and before.pod_url != after.pod_url:
         raise KubestaticError(
-            f"staticPodPath: a kubelet that is pointed from {before.manifest_dir or 'nothing'} to {after.manifest_dir or 'nothing'} kills"
-            f" {kills}, as {why}; set move_manifests: true to have them stopped orderly and moved, or allow_pod_loss: true"
+            f"staticPodURL: with another URL, or none, the kubelet {_kills(pods.http)}, as it knows them by it; have the old"
+            " URL stop serving them first, or set allow_pod_loss: true"
         )
-    for field, what in _NAMES.items():
-        old, new = getattr(before, field), getattr(after, field)
-        if old != new:
+    # A cgroup that is elsewhere is lost for a pod of the API server as well.
+    changes = (
+        ("the node's name", before.node_name, after.node_name, pods.static, "static pods"),
+        ("the cgroup driver", before.cgroup_driver, after.cgroup_driver, pods.static + pods.api, "pods"),
+        ("the cgroup root", before.cgroup_root, after.cgroup_root, pods.static + pods.api, "pods"),
+    )
+    for what, old, new, lost, kind in changes:
+        if lost and old != new:
             raise KubestaticError(
-                f"{what} changes from {old} to {new} with this restart, and the kubelet then kills {kills}; stop them first,"
-                " or set allow_pod_loss: true"
+                f"{what} changes from {old} to {new} with this restart, and the kubelet then {_kills(lost, kind=kind)}; stop them"
+                " first, or set allow_pod_loss: true"
             )
 
 
-def require_same_minor(service: KubeletService, kubelet: Kubelet, *, program: str, pods: t.Sequence[str]) -> None:
-    """Raise KubestaticError where the restart would be the first start of another minor, which gives pods new uids."""
-    if not pods or _kubelet_service.is_same_program(kubelet.pid, program):
-        return
-    version = service.version_of(program)
-    if _kubelet_service.minor_of(version) != kubelet.minor:
+def require_same_minor(running: str, waiting: str, *, program: str, pods: Pods) -> None:
+    """Raise KubestaticError where the restart would be the first start of another minor, which gives static pods new uids.
+
+    `running` and `waiting`: versions of the kubelet that runs and of the `program` that would be started.
+    """
+    if pods.static and _kubelet_service.minor_of(running) != _kubelet_service.minor_of(waiting):
         raise KubestaticError(
-            f"{program} is kubelet {version} by now, while {kubelet.version} runs: its first start gives every static pod a"
-            " new uid and kills the old ones with one second of grace; restart the kubelet as a part of that upgrade, or"
+            f"{program} is kubelet {waiting} by now, while {running} runs: its first start gives every static pod a new uid"
+            " and kills the old ones with one second of grace; restart the kubelet as a part of that upgrade, or set"
+            " allow_pod_loss: true"
+        )
+
+
+def _other_directory(before: str, after: str, *, pods: t.Sequence[str]) -> str:
+    pointed = (
+        f"staticPodPath: a kubelet that is pointed from {before or 'nothing'} to {after or 'nothing'} {_kills(pods)}"
+    )
+    if before == UNKNOWN:
+        return (
+            f"{pointed}; it was started before its files were changed by hand, so say the old staticPodPath there again and"
+            " let this task change it, or set allow_pod_loss: true"
+        )
+    if not (before and after):
+        return f"{pointed}, as it knows them by their paths; remove them first, or set allow_pod_loss: true"
+    if os.path.realpath(before) == os.path.realpath(after):
+        return (
+            f"{pointed}, as another spelling of the same directory gives them other uids; keep the one that is in force, or"
             " set allow_pod_loss: true"
         )
+    return (
+        f"{pointed}, as it knows them by their paths; set move_manifests: true to have them stopped orderly and moved, or"
+        " allow_pod_loss: true"
+    )
+
+
+def _kills(pods: t.Sequence[str], *, kind: str = "static pods") -> str:
+    names = ", ".join(pods[:_FEW]) + (f" and {len(pods) - _FEW} more" if len(pods) > _FEW else "")
+    return f"kills the {kind} that run ({names}) with one second of grace"
 
 
 def text(layers: Layers, key: Key) -> str:

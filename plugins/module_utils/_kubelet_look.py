@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_guard,
     _kubelet_health,
+    _kubelet_layers,
     _kubelet_service,
     _kubelet_setup,
     _kubelet_start,
@@ -20,10 +21,11 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity, Pods
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService, State
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_start import Note
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_unit import Word
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
@@ -32,9 +34,10 @@ if t.TYPE_CHECKING:
 
 
 class Look(t.NamedTuple):
-    """What was seen. ``kubelet`` is None where none runs; ``identity`` is what the running one knows its pods by.
+    """What was seen. ``kubelet`` is None where none runs; ``identity`` is what the one that runs, or ran, knows its pods by.
 
-    ``note`` is what it was started with, None where that is not known.
+    ``note`` is what it was started with, None where that is not known. ``version`` is that of the program which would be
+    started next, ``setup`` is judged by it.
     """
 
     store: Store
@@ -67,17 +70,20 @@ class Look(t.NamedTuple):
     def minor(self) -> int:
         return self.setup.minor
 
-    def static_pods(self) -> list[str]:
-        """Names of the pods that run from manifests; where nothing shows pods, of those that the manifests name."""
+    def pods(self) -> Pods:
+        """The pods that run; where nothing shows them, those that the manifests of a running kubelet name."""
         runtime = self.runtime
         if runtime is not None:
-            boxes = runtime.snapshot().sandboxes
-            found = {box.pod for box in boxes if box.source == "file" and box.ready}
+            found: dict[str, set[str]] = {"file": set(), "http": set(), "api": set()}
             suffix = f"-{self.identity.node_name}"
-            return sorted(name[: -len(suffix)] if name.endswith(suffix) else name for name in found)
+            for box in runtime.snapshot().sandboxes:
+                if box.ready:
+                    name = box.pod[: -len(suffix)] if box.pod.endswith(suffix) else box.pod
+                    found.setdefault(box.source, set()).add(name)
+            return Pods(*(tuple(sorted(found[source])) for source in Pods._fields))
         directory = self.identity.manifest_dir
-        entries = _manifest_dir.read(directory) if directory and os.path.isdir(directory) else []
-        return sorted(entry.pod.name for entry in entries if entry.pod is not None)
+        entries = _manifest_dir.read(directory) if self.kubelet and directory and os.path.isdir(directory) else []
+        return Pods(tuple(sorted(entry.pod.name for entry in entries if entry.pod is not None)))
 
     def require_well(self) -> None:
         """Raise KubestaticError where the kubelet does not run or does not answer, whatever the reason is."""
@@ -104,6 +110,8 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
 
     Raises KubestaticError where there is no such unit, or where its files cannot be read.
     """
+    # As systemctl completes it.
+    unit = unit if unit.endswith(".service") else f"{unit}.service"
     service = KubeletService(run, store=store, unit=unit)
     state = service.state()
     if state.load_state == "masked":
@@ -113,20 +121,20 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
     if state.load_state != "loaded":
         raise KubestaticError(f"{unit} cannot be loaded by systemd ({state.load_state}); mend its files first")
     kubelet = service.running() if state.main_pid else None
-    version = (
-        kubelet.version
-        if kubelet
-        else service.version_of(_kubelet_unit.read(state.files, name=unit, tree=tree).argv[0])
-    )
-    setup = _kubelet_setup.read(
-        unit,
-        f"/etc/systemd/system/{unit}.d",
-        files=state.files,
-        minor=_kubelet_service.minor_of(version),
-        tree=tree,
-    )
+    files = _kubelet_unit.files_on_disk(unit, state.files) if state.needs_reload else state.files
+    program = "" if kubelet else _kubelet_unit.read(files, name=unit, tree=tree).argv[0]
+    version = kubelet.version if kubelet else service.version_of(program)
+
+    def read(version: str) -> Setup:
+        minor = _kubelet_service.minor_of(version)
+        return _kubelet_setup.read(unit, f"/etc/systemd/system/{unit}.d", files=files, minor=minor, tree=tree)
+
+    setup = read(version)
+    if kubelet and not _kubelet_service.is_same_program(kubelet.pid, setup.unit.argv[0]):
+        version = service.version_of(setup.unit.argv[0])
+        setup = setup if _kubelet_service.minor_of(version) == kubelet.minor else read(version)
     note = _kubelet_start.known(kubelet, store=store) if kubelet else None
-    return Look(
+    found = Look(
         store=store,
         service=service,
         state=state,
@@ -134,7 +142,21 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
         version=version,
         setup=setup,
         note=note,
-        identity=note.identity if note else _kubelet_guard.identity(setup.layers),
+        identity=_kubelet_guard.identity(setup.layers),
         run=run,
         search_path=search_path,
     )
+    if note is not None:
+        return found._replace(identity=note.identity)
+    if kubelet is None:
+        return found._replace(identity=_kubelet_start.last_identity(store) or found.identity)
+    return found._replace(identity=_running_identity(kubelet, tree=tree)) if found.stale(setup) else found
+
+
+def _running_identity(kubelet: Kubelet, *, tree: Tree) -> Identity:
+    """The identity of a kubelet whose files were changed since its start: by its flags, and by what it watches."""
+    words = [Word(text, f"/proc/{kubelet.pid}/cmdline", 0) for text in kubelet.argv]
+    found = _kubelet_guard.identity(_kubelet_layers.read(words, minor=kubelet.minor, tree=tree))
+    if found.manifest_dir and not _kubelet_service.watches(kubelet.pid, found.manifest_dir):
+        return found._replace(manifest_dir=_kubelet_guard.UNKNOWN)
+    return found

@@ -41,7 +41,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
     sources = _kubelet_sources.look(look.setup, node_name=node_name)
     return {
         "changed": False,
-        "version": look.version,
+        "version": look.kubelet.version if look.kubelet else look.version,
         "node_name": node_name,
         "unit": {
             "name": look.service.unit,

@@ -233,6 +233,24 @@ def is_same_program(pid: int, program: str) -> bool:
         return False
 
 
+def watches(pid: int, directory: str) -> bool:
+    """Whether the process watches this directory (inotify), as a kubelet does with its manifest directory.
+
+    The kernel tells inode and device of each watch in /proc/PID/fdinfo (proc_pid_fdinfo(5)).
+    """
+    try:
+        found = os.stat(directory)
+        # sdev is the kernel's own dev_t: 12 bits of major above 20 bits of minor (include/linux/kdev_t.h).
+        device = (os.major(found.st_dev) << 20) | os.minor(found.st_dev)
+        for handle in os.listdir(f"/proc/{pid}/fdinfo"):
+            with open(f"/proc/{pid}/fdinfo/{handle}", encoding="ascii", errors="replace") as file:
+                if any(f" ino:{found.st_ino:x} sdev:{device:x} " in line for line in file):
+                    return True
+    except OSError:
+        pass
+    return False
+
+
 def minor_of(version: str) -> int:
     """34 for "1.34.4"."""
     return int(version.split(".")[1])

@@ -85,6 +85,14 @@ def known(kubelet: Kubelet, *, store: Store) -> Note | None:
         return None
 
 
+def last_identity(store: Store) -> Identity | None:
+    """By what the kubelet knew its pods that was started last, whatever became of it; None where that is not noted."""
+    try:
+        return Identity(*store.kubelet_start["identity"])
+    except (KeyError, TypeError):
+        return None
+
+
 def stale(kubelet: Kubelet, setup: Setup, *, note: Note | None, needs_reload: bool) -> list[str]:
     """Why the running kubelet is stale, in words that name file and key; empty where it is not.
 

@@ -23,6 +23,11 @@ from ansible_collections.kubestatic.node.plugins.module_utils._node_files import
 _DIRECTIVE = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*=[ \t]*(.*?)\s*\Z", re.DOTALL)
 # Braces may stand anywhere in a word, and give one word at most; without them a variable is a word of its own.
 _REFERENCE = re.compile(r"(?<!\$)\$\{(\w+)\}|\A\$(\w+)")
+# Where systemd looks for units, the strongest first, but for those of its own generators (systemd.unit(5)).
+_UNIT_DIRECTORIES = (
+    *("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"),
+    *("/usr/lib/systemd/system", "/lib/systemd/system"),
+)
 # What ends a line for systemd (read_line_full, src/basic/fileio.c), and what goes on in the next one.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _GOES_ON = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")
@@ -121,6 +126,23 @@ def read(files: t.Sequence[str], *, name: str, tree: Tree) -> Unit:
     return Unit(
         tuple(files), tuple(environment_files), tuple(exec_start), line_of_start.text, tuple(words), environment
     )
+
+
+def files_on_disk(name: str, files: t.Sequence[str]) -> tuple[str, ...]:
+    """The files of this unit as systemd would find them if it looked now; `files` are those that it knows of.
+
+    A drop-in hides those of the same name in the directories behind its own (systemd.unit(5)).
+    """
+    known = [path for path in files[1:] if os.path.exists(path)]
+    drop_ins = {
+        os.path.basename(path): path for path in known if os.path.basename(os.path.dirname(path)) != f"{name}.d"
+    }
+    for directory in reversed(_UNIT_DIRECTORIES):
+        below = os.path.join(directory, f"{name}.d")
+        names = os.listdir(below) if os.path.isdir(below) else []
+        drop_ins.update((one, os.path.join(below, one)) for one in names if one.endswith(".conf"))
+    fragments = (os.path.join(directory, name) for directory in _UNIT_DIRECTORIES)
+    return (next(filter(os.path.exists, fragments), files[0]), *(drop_ins[one] for one in sorted(drop_ins)))
 
 
 def directives(text: str) -> list[Directive]:

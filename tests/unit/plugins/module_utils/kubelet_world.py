@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import pathlib
+import socket
 import types
 import typing as t
 
@@ -29,14 +30,15 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_report,
     _kubelet_service,
     _kubelet_setup,
+    _kubelet_unit,
     _module,
     _plan,
-    _runtime,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime, Sandbox, Snapshot
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import kubelet_config, kubelet_info
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
@@ -57,6 +59,7 @@ MANIFESTS = "etc/kubernetes/manifests"
 _RESTART_SECONDS = 10.0
 # Above all ids that Linux gives to processes.
 _FIRST_PID = 5_000_000
+_UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
 
 
 class KubeletWorld(Simulation, KubeletNode):
@@ -85,6 +88,8 @@ class KubeletWorld(Simulation, KubeletNode):
         self.come_up_seconds = 1.0
         self.version = "1.34.4"
         self.same_program = True
+        # Pods that run by the container runtime, which no crictl shows where this is None.
+        self.boxes: list[Sandbox] | None = None
         self.starts = 0
         self._process: dict[str, t.Any] | None = None
         self._restart_at: float | None = None
@@ -105,7 +110,8 @@ class KubeletWorld(Simulation, KubeletNode):
         def readlink(path: t.Any, **options: t.Any) -> t.Any:
             return "/" if str(path).startswith(f"/proc/{_FIRST_PID // 100_000}") else real_readlink(path, **options)
 
-        def read(name: str, _directory: str, **options: t.Any) -> _kubelet_setup.Setup:
+        def read(name: str, directory: str, **options: t.Any) -> _kubelet_setup.Setup:
+            assert directory == "/etc/systemd/system/kubelet.service.d"
             return _kubelet_setup.read(name, self.path(DROP_INS), **options)
 
         stores = (_kubelet_config_call, _kubelet_report)
@@ -116,7 +122,8 @@ class KubeletWorld(Simulation, KubeletNode):
             (_kubelet_configz, "_ask", lambda _layers: self.configz),
             (_kubelet_move, "_roll", self._roll),
             (_kubelet_look, "_kubelet_setup", types.SimpleNamespace(read=read)),
-            (_runtime, "find_crictl", lambda _path: ""),
+            (_kubelet_look.Look, "runtime", property(lambda _look: self._runtime())),
+            (_kubelet_unit, "_UNIT_DIRECTORIES", tuple(map(self.path, _UNIT_DIRECTORIES))),
             (_command, "run", self.run),
             (_module, "require_root", lambda: None),
             (os, "readlink", readlink),
@@ -132,9 +139,9 @@ class KubeletWorld(Simulation, KubeletNode):
         """Run kubelet_config."""
         return call(self, kubelet_config.main, **arguments)
 
-    def info(self) -> dict[str, t.Any]:
+    def info(self, **arguments: t.Any) -> dict[str, t.Any]:
         """Run kubelet_info."""
-        return call(self, kubelet_info.main)
+        return call(self, kubelet_info.main, **arguments)
 
     def changing(self) -> list[str]:
         """The commands since the begin that change something."""
@@ -158,6 +165,18 @@ class KubeletWorld(Simulation, KubeletNode):
     def pid(self) -> int:
         self._live()
         return int(self._process["pid"]) if self._process else 0
+
+    def runs(self, *pods: str, source: str = "file") -> None:
+        """Have the container runtime show these pods."""
+        name = socket.gethostname().lower()
+        found = [Sandbox(pod, f"{pod}-{name}", "default", pod, True, 0.0, source) for pod in pods]
+        self.boxes = [*(self.boxes or []), *found]
+
+    def start_unseen(self) -> None:
+        """Restart it as a reboot does: nobody notes what it starts with."""
+        self._systemctl("daemon-reload")
+        self._systemctl("restart")
+        self.settle()
 
     def stop(self) -> None:
         self._process = self._restart_at = None
@@ -309,6 +328,15 @@ class KubeletWorld(Simulation, KubeletNode):
     def _is_alive(self, pid: int) -> bool:
         return self._is(pid)
 
+    def _watches(self, pid: int, directory: str) -> bool:
+        return self._is(pid) and self._process is not None and self._process["manifest_dir"] == directory
+
+    def _runtime(self) -> Runtime | None:
+        boxes = self.boxes
+        if boxes is None:
+            return None
+        return t.cast("Runtime", types.SimpleNamespace(snapshot=lambda: Snapshot(tuple(boxes), ())))
+
     def _is_same_program(self, _pid: int, _program: str) -> bool:
         return self.same_program
 
@@ -318,4 +346,4 @@ class KubeletWorld(Simulation, KubeletNode):
 
 
 # The functions of _kubelet_service that look at a process.
-_READINGS = ("process_identity", "command_line", "started_at", "is_alive", "is_same_program", "healthz")
+_READINGS = ("process_identity", "command_line", "started_at", "is_alive", "is_same_program", "watches", "healthz")

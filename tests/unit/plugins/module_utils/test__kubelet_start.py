@@ -215,7 +215,7 @@ def test_the_identity_of_the_running_kubelet_is_remembered(node: KubeletNode, st
 
 
 @pytest.mark.parametrize(
-    "other", [{"identity": ["/m", "node1", "systemd", "/", "more"]}, {"healthz": None}, {"healthz": ["127.0.0.1"]}]
+    "other", [{"identity": ["/m", "node1", "systemd", "/", "", "more"]}, {"healthz": None}, {"healthz": ["127.0.0.1"]}]
 )
 def test_what_another_version_of_this_collection_noted_is_none(
     node: KubeletNode, store: Store, other: dict[str, t.Any]

@@ -16,6 +16,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._store import Stor
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONF_D,
     CONFIG,
+    DROP_INS,
     FRAGMENT,
     OWN,
     RHEL,
@@ -557,6 +558,123 @@ def test_a_kubelet_of_another_minor_is_not_started_by_the_way(node: KubeletWorld
     result = untouched(node, settings={"maxPods": 50})
     assert "is kubelet 1.35.1 by now, while 1.34.4 runs" in result["msg"]
     assert not untouched(node)["changed"], "where no restart is due there is nothing to fear"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        f"staticPodPath: ROOT/{MANIFESTS}/../elsewhere\n",
+        # A relative path is another spelling only.
+        "staticPodPath: ../../etc/elsewhere\n",
+    ],
+)
+def test_a_directory_that_was_changed_by_hand_before_anybody_looked(node: KubeletWorld, elsewhere: str) -> None:
+    """A role wrote it and its handler was lost: the kubelet still reads the old one, which no file tells any more."""
+    node.write(f"{MANIFESTS}/web.yaml", manifest())
+    node.runs("web")
+    node.write("etc/elsewhere/web.yaml", manifest())
+    node.write(CONFIG, node.read(CONFIG).replace(f"staticPodPath: ROOT/{MANIFESTS}\n", elsewhere))
+    result = untouched(node)
+    assert result["failed"] and "pointed from a directory that no file tells any more to" in result["msg"]
+    assert "(web)" in result["msg"]
+    assert untouched(node, move_manifests=True)["failed"]
+    assert node.call(allow_pod_loss=True)["restarted"]
+
+
+def test_another_setting_that_was_changed_by_hand_before_anybody_looked(node: KubeletWorld) -> None:
+    node.runs("web")
+    node.write(CONFIG, node.read(CONFIG) + "maxPods: 9\n")
+    assert node.call()["restarted"], "its directory is the one that it watches"
+
+
+def test_a_name_that_was_changed_by_hand_before_anybody_looked(node: KubeletWorld) -> None:
+    node.runs("web")
+    node.write(RHEL, "KUBELET_EXTRA_ARGS=--hostname-override=other\n")
+    result = untouched(node)
+    assert "the node's name changes from" in result["msg"] and "to other" in result["msg"]
+
+
+def test_what_a_call_without_restart_has_changed_is_guarded_later(node: KubeletWorld) -> None:
+    node.runs("web")
+    elsewhere = {"staticPodPath": node.path("etc/kubelet.d")}
+    assert node.call(settings=elsewhere, restart="never")["changed"]
+    result = untouched(node, settings=elsewhere)
+    assert f"pointed from {node.path(MANIFESTS)} to" in result["msg"]
+
+
+def test_pods_of_a_kubelet_that_is_down_are_guarded(node: KubeletWorld) -> None:
+    node.call()
+    node.write(f"{MANIFESTS}/web.yaml", manifest())
+    node.runs("web")
+    node.stop()
+    elsewhere = {"staticPodPath": node.path("etc/kubelet.d")}
+    assert "(web)" in untouched(node, settings=elsewhere, restart="always")["msg"]
+    result = untouched(node, settings=elsewhere, restart="always", move_manifests=True)
+    assert "move_manifests: the kubelet does not run" in result["msg"]
+    assert "cgroup driver" in untouched(node, settings={"cgroupDriver": "cgroupfs"}, restart="always")["msg"]
+    before = node.read(CONFIG)
+    node.write(CONFIG, before.replace(MANIFESTS, "etc/elsewhere"))
+    assert "(web)" in untouched(node, restart="always")["msg"], "it is known what it was started with"
+    node.write(CONFIG, before)
+    assert node.call(settings={"maxPods": 50}, restart="always")["restarted"]
+
+
+def test_manifests_move_whose_pods_do_not_run(node: KubeletWorld) -> None:
+    node.boxes = []
+    node.write(f"{MANIFESTS}/web.yaml", manifest())
+    elsewhere = node.path("etc/kubelet.d")
+    node.call(settings={"staticPodPath": elsewhere}, move_manifests=True, wait=False)
+    assert os.listdir(elsewhere) == ["web.yaml"] and os.listdir(node.path(MANIFESTS)) == []
+
+
+def test_pods_of_a_url_are_guarded(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pod_url, "require_pods", lambda _url, **_options: None)
+    node.write(CONFIG, node.read(CONFIG) + "staticPodURL: http://127.0.0.1:1/a\n")
+    node.start_unseen()
+    node.call()
+    node.runs("proxy", source="http")
+    for url in ("http://127.0.0.1:1/b", None):
+        assert "staticPodURL: with another URL" in untouched(node, settings={"staticPodURL": url})["msg"]
+    assert node.call(settings={"maxPods": 50})["restarted"]
+
+
+def test_cgroups_of_any_pod_are_guarded(node: KubeletWorld) -> None:
+    node.runs("web-abc", source="api")
+    assert "(web-abc)" in untouched(node, settings={"cgroupDriver": "cgroupfs"})["msg"]
+    assert node.call(settings={"staticPodPath": node.path("etc/kubelet.d")})["restarted"]
+
+
+def test_the_program_that_waits_is_the_one_to_judge_by(node: KubeletWorld) -> None:
+    """A package brought another minor, which does not know a flag: that kubelet must not be started by the way."""
+    node.write(RHEL, "KUBELET_EXTRA_ARGS=--pod-infra-container-image=pause\n")
+    node.start_unseen()
+    node.call()
+    node.boxes = []
+    node.same_program, node.version = False, "1.35.1"
+    result = untouched(node, settings={"maxPods": 50})
+    assert "--pod-infra-container-image is not a flag of kubelet 1.35; it was removed in 1.35" in result["msg"]
+    assert node.info()["version"] == "1.34.4"
+
+
+def test_a_drop_in_of_which_systemd_does_not_know_yet(node: KubeletWorld) -> None:
+    node.call()
+    node.write(f"{DROP_INS}/20-site.conf", '[Service]\nEnvironment="KUBELET_EXTRA_ARGS=--v=7"\nEnvironmentFile=\n')
+    assert node.info()["stale"] and "--v=7" in node.info()["command_line"]
+    check = node.call(settings={"maxPods": 50}, check=True)
+    result = node.call(settings={"maxPods": 50})
+    assert not result.get("failed"), result["msg"]
+    assert check["restart_reason"] == result["restart_reason"]
+    assert f"Environment in ROOT/{DROP_INS}/20-site.conf" in text(node, result, "restart_reason")
+    assert node.is_well() and "--v=7" in node.argv()
+    assert not untouched(node, settings={"maxPods": 50})["changed"]
+
+
+def test_a_unit_may_be_named_as_for_systemctl(node: KubeletWorld) -> None:
+    node.unit("/usr/bin/kubelet --config=ROOT/var/lib/kubelet/config.yaml")
+    node.start_unseen()
+    result = node.call(flags={"v": "4"}, unit="kubelet")
+    assert not result.get("failed") and told(node, result)[0] == f"wrote ROOT/{OWN}"
+    assert node.info(unit="kubelet")["unit"]["name"] == "kubelet.service"
 
 
 def test_another_run_on_this_node_is_not_disturbed(node: KubeletWorld) -> None:
