@@ -82,6 +82,7 @@ def main() -> int:
     by_url(story, nodes)
     url_changes(story, nodes)
     url_goes(story, nodes)
+    put_back(story, nodes)
     print(f"\n{story.table()}\n")
     print("The nodes stay up for a look: make nodes tells how to reach them, make clean removes them.")
     return 0
@@ -89,7 +90,8 @@ def main() -> int:
 
 def configure(story: Story, nodes: list[Node]) -> None:
     headline = (
-        "Tell each kubelet its manifest directory: in its configuration file, in a drop-in, by --pod-manifest-path"
+        "Tell each kubelet its manifest directory, and nowhere else: in its configuration file, in a drop-in,"
+        " by --pod-manifest-path"
     )
     with story.step("kubelets", headline) as told:
         results = play("kubelets.yml")
@@ -98,6 +100,11 @@ def configure(story: Story, nodes: list[Node]) -> None:
             print(f"   {name}  {given['value']} by the layer {given['layer']}: {given['file']} line {given['line']}")
             told[name] = given["layer"]
         expect(list(told.values()) == ["file", "drop_in", "flag"], f"three layers, not {told}")
+        # The nodes are made with the directory in this file, which would hide that a drop-in or a flag is not read.
+        in_file = each(nodes, lambda node: shell(node, "grep ^staticPodPath: /var/lib/kubelet/config.yaml || true"))
+        expect(
+            [*map(bool, in_file.values())] == [True, False, False], f"it in the file of the first only, not {in_file}"
+        )
 
 
 def configure_again(story: Story, nodes: list[Node]) -> None:
@@ -193,6 +200,13 @@ def url_goes(story: Story, nodes: list[Node]) -> None:
         play("url.yml", url="")
         play("server.yml", hosts=[server], text="", state="absent")
         told[server.name] = "gone"
+
+
+def put_back(story: Story, nodes: list[Node]) -> None:
+    _first, *others = nodes
+    names = " and ".join(node.name for node in others)
+    with story.step("put back", f"Name the directory in the configuration files of {names} again, as before") as told:
+        told |= dict.fromkeys(play("put_back.yml", hosts=others), "as before")
 
 
 def says(node: Node, text: str) -> bool:
