@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import pathlib
 import types
@@ -22,17 +23,19 @@ from ansible_collections.kubestatic.node.plugins.modules import (
     static_pod_info,
     static_pods,
 )
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import CONFIG
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_world import KubeletWorld
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call, manifest
 
 PREFIX = "kubestatic.node."
 FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
-# What those of pods return is compared with what the documentation says, in a node in memory.
 POD_MODULES = [static_pod, static_pods, static_pod_info]
 MODULES = [*POD_MODULES, kubelet_config, kubelet_info]
 ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
 
-each_module = pytest.mark.parametrize("module", MODULES, ids=[module.__name__.rpartition(".")[2] for module in MODULES])
-each_pod_module = pytest.mark.parametrize("module", POD_MODULES)
+NAMES = [module.__name__.rpartition(".")[2] for module in MODULES]
+
+each_module = pytest.mark.parametrize("module", MODULES, ids=NAMES)
 
 
 class Specified(Exception):
@@ -95,7 +98,67 @@ def test_examples_use_options_that_there_are(module: types.ModuleType) -> None:
             assert set(pod) <= set(options["pods"]["suboptions"]), task["name"]
 
 
-def results(world: World, module: types.ModuleType) -> list[dict[str, t.Any]]:
+class Seen(t.NamedTuple):
+    """What a module returned on a node in memory. One result at least is a failure, but for static_pod_info."""
+
+    documented: dict[str, t.Any]
+    results: list[dict[str, t.Any]]
+
+    @property
+    def last_good(self) -> dict[str, t.Any]:
+        return next(one for one in reversed(self.results) if not one.get("failed"))
+
+
+@pytest.fixture(name="seen", params=MODULES, ids=NAMES)
+def _seen(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[Seen]:
+    module = request.param
+    documented = yaml.safe_load(module.RETURN)
+    if module in POD_MODULES:
+        yield Seen(documented, of_pods(request.getfixturevalue("world"), module))
+        return
+    with KubeletWorld(tmp_path).installed() as node:
+        yield Seen(documented, of_kubelet_info(node) if module is kubelet_info else of_kubelet_config(node))
+
+
+def of_kubelet_config(node: KubeletWorld) -> list[dict[str, t.Any]]:
+    """Results of a change in check mode, the change, no change, a refused one, and one that is put back."""
+    good: dict[str, t.Any] = {
+        "settings": {"maxPods": 50, "authentication": {"webhook": {"enabled": True}}},
+        "flags": {"node-labels": "a=b", "node-ip": None},
+        "settle": 0,
+    }
+    node.refused["maxPods: 51"] = "E1125 12:00:00.000000       1 run.go:72] maxPods is too much"
+    runs = [{**good, "check": True, "diff": True}, {**good, "diff": True}, good]
+    runs += [{"settings": {"maxPod": 50}}, {"settings": {"maxPods": 51}, "settle": 0}]
+    found = [node.call(**arguments) for arguments in runs]
+    assert [bool(one.get("failed")) for one in found] == [False, False, False, True, True]
+    assert found[-1]["journal"]
+    return found
+
+
+def of_kubelet_info(node: KubeletWorld) -> list[dict[str, t.Any]]:
+    """Results where all is well, where files changed and flags are old, with the kubelet stopped, a file broken, no unit."""
+    found = [node.info()]
+    node.drop_in("50-ours.conf", "readOnlyPort: null\nmaxPod: 5\n")
+    node.unit(
+        f"/usr/bin/kubelet --config=ROOT/{CONFIG} --config-dir=ROOT/{os.path.dirname(CONFIG)}/config.conf.d"
+        " --pod-infra-container-image=pause --kubeconfig=ROOT/etc/kubernetes/kubelet.conf"
+        " --manifest-url=file://nowhere --no-such-flag"
+    )
+    found.append(node.info())
+    assert found[-1]["stale"] and found[-1]["unknown"]
+    node.stop()
+    found.append(node.info())
+    assert found[-1]["trouble"]
+    node.write(CONFIG, "{")
+    found.append(node.info())
+    with mock.patch.object(node, "_show", return_value="LoadState=not-found\nMainPID=0\n"):
+        found.append(node.info())
+    assert found[-1]["failed"]
+    return found
+
+
+def of_pods(world: World, module: types.ModuleType) -> list[dict[str, t.Any]]:
     """Results of a run that changes something, one that does not, one in check mode and one that fails."""
     if module is static_pod_info:
         return [call(world, static_pod_info.main)]
@@ -111,16 +174,27 @@ def results(world: World, module: types.ModuleType) -> list[dict[str, t.Any]]:
 ADDED = {"changed", "failed", "msg", "diff", "invocation", "warnings", "deprecations"}
 # What it adds about the file that the key path names.
 FILE_FACTS = {"uid", "gid", "owner", "group", "mode", "state", "size", "secontext"}
+# Of these, `contains` describes each entry; the entries have the names of settings and flags, or those of the sample.
+ENTRIES = {"effective", "settings", "sources"}
 
 
-@each_pod_module
-def test_return_values_are_always_there_and_no_others(module: types.ModuleType, world: World) -> None:
-    documented = yaml.safe_load(module.RETURN)
-    for result in results(world, module):
-        assert set(documented) <= set(result)
-        assert set(result) - ADDED - FILE_FACTS <= set(documented)
-        for name, words in documented.items():
-            require_type(result[name], words, path=name, known=not result.get("failed"))
+def test_return_values_are_always_there_and_no_others(seen: Seen) -> None:
+    for name, words in seen.documented.items():
+        assert words["returned"].startswith("always"), name
+    for result in seen.results:
+        assert set(seen.documented) <= set(result)
+        assert set(result) - ADDED - FILE_FACTS <= set(seen.documented)
+        for name, words in seen.documented.items():
+            for value in entries(name, result[name]):
+                require_type(value, words, path=name, known=not result.get("failed"))
+
+
+def entries(name: str, value: t.Any) -> list[t.Any]:
+    """What `contains` of this return value describes."""
+    if name not in ENTRIES:
+        return [value]
+    assert isinstance(value, dict), name
+    return list(value.values())
 
 
 PYTHON_TYPES: dict[str, t.Any] = {
@@ -130,6 +204,7 @@ PYTHON_TYPES: dict[str, t.Any] = {
     "bool": bool,
     "int": int,
     "float": (float, int),
+    "raw": object,
 }
 
 
@@ -149,12 +224,19 @@ def sample(words: dict[str, t.Any]) -> t.Any:
     return {name: sample(inner) for name, inner in words.get("contains", {}).items()}
 
 
-@each_pod_module
-def test_samples_have_the_shape_of_real_results(module: types.ModuleType, world: World) -> None:
-    documented = yaml.safe_load(module.RETURN)
-    result = next(one for one in reversed(results(world, module)) if not one.get("failed"))
-    for name, words in documented.items():
-        require_shape(sample(words), result[name], path=name)
+def test_samples_have_the_shape_of_real_results(seen: Seen) -> None:
+    for name, words in seen.documented.items():
+        for example, real in itertools.product(entries(name, sample(words)), entries(name, seen.last_good[name])):
+            require_shape(example, real, path=name)
+
+
+def test_entries_have_the_names_that_the_documentation_says(seen: Seen) -> None:
+    kinds = [str.isidentifier, lambda name: "." in name, lambda name: name.startswith("--")]
+    if "effective" in seen.documented:
+        for given in (seen.last_good["effective"], {**sample(seen.documented["effective"]), "maxPods": {}}):
+            assert all(any(map(kind, given)) for kind in kinds), given
+    if "sources" in seen.documented:
+        assert set(seen.last_good["sources"]) == set(sample(seen.documented["sources"]))
 
 
 def require_shape(example: t.Any, real: t.Any, *, path: str) -> None:
