@@ -48,11 +48,15 @@ notes:
     kubelet restarts at a time.
   - On nodes that kubeadm made, C(kubeadm upgrade node) writes the configuration file anew from the cluster's own copy of it.
     Change that copy, too, or use O(layer=drop_in).
+  - C(kubeadm) also writes C(/var/lib/kubelet/kubeadm-flags.env). Flags of that file are only touched where O(migrate) or V(null) in
+    O(flags) removes them, and the next C(kubeadm join) or C(kubeadm upgrade) may bring them back.
 options:
   settings:
     description:
       - Keys of C(KubeletConfiguration) with the kubelet's own names, such as C(staticPodPath).
-      - They are merged into what is there, mappings key by key; a list replaces the list that is there. V(null) removes a key.
+      - They are merged into what is there, mappings key by key; a list replaces the list that is there.
+      - V(null) removes a key from the file that O(layer) chooses. With O(layer=auto) it is taken out of the configuration file where
+        that is what gives the key.
       - Keys and types are checked for the version of this node's kubelet.
     type: dict
     default: {}
@@ -65,7 +69,8 @@ options:
     type: dict
   flags:
     description:
-      - Flags of the kubelet's command line, names without dashes, such as C(node-ip). V(null) removes a flag.
+      - Flags of the kubelet's command line, names without dashes, such as C(node-ip).
+      - V(null) removes a flag without a replacement, from each environment file of the unit that has it.
       - Lists and mappings are written as the kubelet reads them, with commas.
       - Most flags have a key in O(settings), which is the better place.
     type: dict
@@ -73,15 +78,22 @@ options:
   layer:
     description:
       - Where O(settings) go.
-      - V(auto) takes a drop-in where the kubelet was given C(--config-dir), else its configuration file; what is in force
-        already, wherever it comes from, is not written again.
-      - V(drop_in) also sets up the directory and the flag where there is none, with a kubelet of 1.30 or newer.
+      - V(auto) takes a drop-in where the kubelet is started with C(--config-dir) or where O(drop_in_file) is given, else its
+        configuration file. What is in force already, wherever it comes from, is not written again.
+      - A kubelet without C(--config-dir) that gets its first drop-in also gets that flag, and the directory C(config.conf.d) beside
+        its configuration file, such as C(/var/lib/kubelet/config.conf.d). This needs Kubernetes 1.30 or newer.
     type: str
     choices: [auto, file, drop_in]
     default: auto
   migrate:
     description:
-      - Move a setting that a flag overrides to where O(layer) says, and remove the flag.
+      - Remove each flag that overrides one of O(settings). The value that is written, to where O(layer) says, is the one in
+        O(settings), not the one of the flag.
+      - Where O(settings) names only some keys of a mapping, such as one feature gate, the other keys that the flag gives are written,
+        too.
+      - A flag that stands in C(ExecStart=) of the unit, or in an C(Environment=) that this module did not write, is not removed. The
+        error names its file and line.
+      - To drop a flag without a replacement, use V(null) in O(flags).
     type: bool
     default: false
   config_file:
@@ -93,7 +105,8 @@ options:
   drop_in_file:
     description:
       - Name or path of the drop-in, ending in C(.conf).
-      - By default C(90-kubestatic.conf) in the directory of C(--config-dir).
+      - By default C(90-kubestatic.conf) in the directory of C(--config-dir), or in the one that is set up, see O(layer).
+      - With O(layer=auto) it chooses the drop-in layer.
     type: path
   flags_file:
     description:
@@ -146,6 +159,9 @@ options:
       - Where C(staticPodPath) becomes another directory, move the manifests there. They are taken out of the old directory, their pods
         stop with their own grace periods and hooks, then the kubelet is restarted on the new directory and starts them there.
       - Files that hold no pod stay where they are.
+      - All static pods of the node are stopped for as long as the move takes, on a control plane node also etcd and the API server.
+      - B(Do not move the manifests of a node that kubeadm made.) C(kubeadm) always writes to and looks in C(/etc/kubernetes/manifests),
+        so its next upgrade, or a restart of pods by hand after C(kubeadm certs renew), uses a directory that no kubelet reads.
     type: bool
     default: false
 seealso:
@@ -167,6 +183,20 @@ EXAMPLES = r"""
     migrate: true
   throttle: 1
 
+- name: Move all static pods to another directory, on nodes that were not made by kubeadm
+  kubestatic.node.kubelet_config:
+    settings:
+      staticPodPath: /etc/kubelet.d
+    move_manifests: true
+  throttle: 1
+
+- name: Allow fewer pods, by a drop-in
+  kubestatic.node.kubelet_config:
+    settings:
+      maxPods: 60
+    layer: drop_in
+  throttle: 1
+
 - name: Settings of our own in a drop-in that kubeadm leaves alone
   kubestatic.node.kubelet_config:
     layer: drop_in
@@ -184,6 +214,12 @@ EXAMPLES = r"""
       node-ip: "{{ ansible_host }}"
   throttle: 1
 
+- name: Drop a flag that the next kubelet does not know
+  kubestatic.node.kubelet_config:
+    flags:
+      pod-infra-container-image: null
+  throttle: 1
+
 - name: Restart a kubelet that somebody has reconfigured by hand, if that is due
   kubestatic.node.kubelet_config:
   throttle: 1
@@ -193,12 +229,14 @@ RETURN = r"""
 effective:
   description:
     - The settings and flags that this task names, as they are in force once the task is done (in check mode, as they would be).
-      Values of O(static_pod_url_headers) are not shown.
+    - Each has an entry. That of a setting is named by its keys with dots between them, such as C(authentication.webhook.enabled),
+      that of a flag by C(--) and its name, such as C(--node-ip).
+    - Values of O(static_pod_url_headers) are not shown.
   returned: always
   type: dict
   contains:
     value:
-      description: The value, as its layer gives it. None where no layer does.
+      description: The value, as its layer gives it, of a flag always a string. V(null) where no layer gives one.
       type: raw
     layer:
       description: V(flag), V(drop_in), V(file) or V(default).
@@ -210,11 +248,16 @@ effective:
       description: The line in that file, 0 where none is known.
       type: int
   sample:
-    staticPodPath:
-      value: /etc/kubernetes/manifests
+    authentication.webhook.enabled:
+      value: true
       layer: file
       file: /var/lib/kubelet/config.yaml
-      line: 4
+      line: 7
+    "--node-ip":
+      value: 192.0.2.11
+      layer: flag
+      file: /etc/default/kubelet
+      line: 1
 restarted:
   description: Whether the kubelet was restarted, or would be in check mode.
   returned: always

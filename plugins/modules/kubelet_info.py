@@ -17,7 +17,10 @@ description:
     layer, the file and the line that it comes from.
   - Tells whether the kubelet is well, and whether it is stale, that is, whether it started before what it reads at its start was
     last changed.
-  - Works with the kubelet stopped, and needs neither an API server nor credentials.
+  - Works with the kubelet stopped, without an API server and without credentials.
+  - Asks the C(staticPodURL) and the API server that the kubelet is set to use whether they answer, see RV(sources). It waits up to 10
+    seconds for the URL and up to 5 seconds for the API server, and goes on without an answer.
+  - Where a configuration file is missing or broken, it tells what can be told without that file, and what is wrong in RV(unknown).
 extends_documentation_fragment:
   - kubestatic.node._attributes
   - kubestatic.node._attributes.info_module
@@ -42,10 +45,15 @@ EXAMPLES = r"""
   kubestatic.node.kubelet_info:
   register: kubelet
 
-- name: Stop where an upgrade to the next minor would not start
+- name: Stop where the kubelet of the next minor version would not start, or something is wrong today
   ansible.builtin.assert:
-    that: kubelet.flags | selectattr('removed_in') | length == 0
-    fail_msg: "{{ kubelet.flags | selectattr('removed_in') }}"
+    that:
+      - kubelet.unknown | length == 0
+      - removed | length == 0
+    fail_msg: "{{ kubelet.unknown + removed }}"
+  vars:
+    next_minor: "{{ '1.' ~ (kubelet.version.split('.')[1] | int + 1) }}"
+    removed: "{{ kubelet.flags | selectattr('removed_in', 'equalto', next_minor) | map(attribute='name') | list }}"
 """
 
 RETURN = r"""
@@ -106,12 +114,13 @@ files:
 settings:
   description:
     - Every C(KubeletConfiguration) key that a layer gives, with dots between its parts. What is not listed has its default.
+    - Each has an entry.
     - Values of C(staticPodURLHeader) are not shown.
   returned: always
   type: dict
   contains:
     value:
-      description: The value, as its layer gives it.
+      description: The value, as its layer gives it, of a flag always a string.
       type: raw
     layer:
       description: V(flag), V(drop_in) or V(file).
@@ -153,7 +162,7 @@ flags:
       description: Whether this kubelet calls it deprecated.
       type: bool
     removed_in:
-      description: The next minor version that does not start with it, such as V(1.37); empty where none is known.
+      description: The first later minor version that does not start with it, such as V(1.37); empty where none is known.
       type: str
   sample:
     - name: config
@@ -165,14 +174,16 @@ flags:
       removed_in: ""
 unknown:
   description:
-    - Keys and flags that this version does not know, in sentences. The kubelet ignores such a key; it does not start with such a flag.
+    - Keys and flags that this version does not know, and configuration files that are missing or broken, in sentences.
+    - The kubelet ignores such a key. It does not start with such a flag or such a file.
   returned: always
   type: list
   elements: str
   sample: []
 sources:
   description:
-    - Where the kubelet takes pods from, by V(file) (the manifest directory), V(http) (C(staticPodURL)) and V(api) (the API server).
+    - Where the kubelet takes pods from. The entries are C(file) (the manifest directory), C(http) (C(staticPodURL)) and C(api) (the
+      API server).
     - A source that has not answered since the kubelet started holds back all its deletions of pods, of every source. The kubelet
       tells nobody whether one has; this tells whether it would answer now, asked from the node.
   returned: always
@@ -205,7 +216,7 @@ healthy:
   returned: always
   type: bool
 trouble:
-  description: What is wrong where it is not healthy.
+  description: What is wrong where it is not healthy, empty otherwise.
   returned: always
   type: str
   sample: ""
