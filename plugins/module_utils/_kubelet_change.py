@@ -15,13 +15,13 @@ import hashlib
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _node_files
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers, _node_files
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Content, SetContext, Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 # Drop-ins and units are world-readable where packages place them; what may hold a secret is not.
-_PUBLIC, _SECRET = 0o644, 0o600
+_PUBLIC = 0o644
 _DIRECTORY_MODE, _MANIFEST_DIRECTORY_MODE = 0o755, 0o700
 
 # A note of a change that was undone, while the kubelet may still run on it.
@@ -59,16 +59,16 @@ class Moves(t.NamedTuple):
         return f"{names} from {self.source} to {self.target}"
 
 
-def of(tree: Tree, *, found: Tree, secret: bool) -> list[FileChange]:
-    """The files of a planned tree that differ from those that are found. `secret`: new files are for root alone."""
+def of(tree: Tree, *, found: Tree) -> list[FileChange]:
+    """The files of a planned tree that differ from those that are found. What holds a secret is for root alone."""
     changes = []
     for path, text in tree.planned.items():
         before = _node_files.content(path)._replace(text=found.text(path))
         if text == before.text:
             continue
-        mode = before.mode if before.text is not None else (_SECRET if secret else _PUBLIC)
-        # A file that holds a secret from now on is nobody else's, whatever it was before.
-        mode = mode & ~0o077 if secret and path.endswith((".yaml", ".yml", ".json", ".conf")) else mode
+        mode = before.mode if before.text is not None else _PUBLIC
+        # Nobody else's from now on, whatever it was before.
+        mode = mode & ~0o077 if text is not None and _kubelet_layers.may_hold_secret(text) else mode
         changes.append(FileChange(path, before, Content(text, mode, before.owner, before.group)))
     return changes
 

@@ -34,10 +34,7 @@ _FEW = 3
 
 
 class Order(t.NamedTuple):
-    """How a change is carried out: when the kubelet is restarted, how long it is waited for, what may be lost.
-
-    Times are in seconds. ``secret``: the settings hold something that only root may read.
-    """
+    """How a change is carried out: when the kubelet is restarted, how long it is waited for (seconds), what may be lost."""
 
     restart: str
     wait: bool
@@ -47,7 +44,6 @@ class Order(t.NamedTuple):
     create_directories: bool
     allow_pod_loss: bool
     move_manifests: bool
-    secret: bool
 
 
 class Plan(t.NamedTuple):
@@ -95,7 +91,7 @@ def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
     """
     old = look.setup
     new = _kubelet_edit.planned(old, wish)
-    files = tuple(_kubelet_change.of(new.tree, found=old.tree, secret=order.secret))
+    files = tuple(_kubelet_change.of(new.tree, found=old.tree))
     due = tuple(_due(look, new))
     restart = order.restart == ALWAYS or (order.restart == AUTO and bool(due))
     directory = _kubelet_guard.manifest_dir(new.layers)

@@ -39,17 +39,15 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 # To the end of the line: quotes may begin before the flag, and a value may have spaces in it.
-_HEADER_FLAG = re.compile(r"(--manifest[-_]url[-_]header(?:=|\s+)).*")
+_HEADER_FLAG = re.compile(r"(--manifest[-_]url[-_]header(?:=|\s+))(?:\\\n|.)*")
+_COMMENTED_OUT = re.compile(rf"#.*{HEADERS[0]}")
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Carry out one call. Raises KubestaticError for what is refused before anything is touched."""
     _module.require_root()
     wish = _kubelet_options.wish(module.params)
-    order = Order(
-        **{option: module.params[option] for option in Order._fields if option != "secret"},
-        secret=bool(module.params["static_pod_url_headers"]),
-    )
+    order = Order(**{option: module.params[option] for option in Order._fields})
     store = Store(remember=not module.check_mode)
     journal = Journal(store, set_context=_context_setter(module))
     with contextlib.nullcontext() if module.check_mode else _locked(store):
@@ -166,6 +164,8 @@ def without_secrets(text: str) -> str:
     if HEADERS[0] not in text:
         return text
     try:
+        if _COMMENTED_OUT.search(text):
+            raise KubestaticError("headers in a comment")
         data = _yaml.load(text).data
         headers = data.get(HEADERS[0]) if isinstance(data, dict) else None
         if not isinstance(headers, dict):

@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers, _kubelet_service, _schema
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import without_user
 
 # kubeadm's (cmd/kubeadm/app/constants/constants.go).
 _CLIENT = ("/etc/kubernetes/pki/apiserver-kubelet-client.crt", "/etc/kubernetes/pki/apiserver-kubelet-client.key")
@@ -34,9 +35,16 @@ def contradiction(layers: Layers, wanted: t.Mapping[Key, t.Any]) -> str:
     for key, value in wanted.items() if running is not None else ():
         given, told = _kubelet_layers.lookup(running or {}, key)
         # A zero value stands for the default (SetDefaults_KubeletConfiguration).
-        if value and given and _is_plain(key, minor=layers.minor) and told != value:
-            return f"its /configz says {'.'.join(key)}: {told!r}, not {value!r}"
+        if value and given and _is_plain(key, minor=layers.minor) and told not in (value, _full(layers, value)):
+            return without_user(f"its /configz says {'.'.join(key)}: {told!r}, not {value!r}")
     return ""
+
+
+def _full(layers: Layers, value: t.Any) -> t.Any:
+    """A relative path in the configuration file as the kubelet completes it (KubeletConfigurationPathRefs)."""
+    return (
+        os.path.normpath(os.path.join(os.path.dirname(layers.config_file), value)) if isinstance(value, str) else value
+    )
 
 
 def _ask(layers: Layers) -> dict[str, t.Any] | None:

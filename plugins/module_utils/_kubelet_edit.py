@@ -35,6 +35,7 @@ _FLIPPING: tuple[Key, ...] = (
 )
 # Beta, and without an environment variable that switches it on, from this minor on (KEP-3983).
 _DROP_INS_SINCE = 30
+_RESOLV_CONF_SINCE = 32
 
 
 class Wish(t.NamedTuple):
@@ -73,30 +74,60 @@ def planned(found: Setup, wish: Wish) -> Setup:
 def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> Setup:
     if wish.layer == AUTO and not wish.migrate and _are_in_force(found.layers, wanted):
         return found
-    layer, path = _target(found, wish, wanted)
     new = found
-    missing: dict[Key, t.Any] = {}
+    moved: dict[Key, t.Any] = {}
     if wish.migrate:
         for name in dict.fromkeys(given.flag for key in wanted for given in found.layers.given(key) if given.flag):
-            missing.update(_beside(new.layers, name, wanted))
+            moved.update(_beside(new.layers, name, wanted))
             new = new.without_flag(name)
-    missing.update(
-        (key, value)
+    layer, path = _target(found, wish, wanted)
+    away = {} if wish.layer != AUTO or layer == FILE else _taken_out_of_file(new.layers, wanted)
+    new = _written(new, wish, FILE, new.layers.config_file, away)
+    missing = {
+        key: value
+        for key, value in {**moved, **wanted}.items()
+        if key in moved or not _is_met(new.layers, key, value, layer=wish.layer, path=path)
+    }
+    return _written(new, wish, layer, path, missing)
+
+
+def _taken_out_of_file(layers: Layers, wanted: t.Mapping[Key, t.Any]) -> dict[Key, t.Any]:
+    """The keys that are to have no value and that the configuration file alone gives one: a drop-in is no place for that."""
+    return {
+        key: value
         for key, value in wanted.items()
-        if not _is_met(new.layers, key, value, layer=wish.layer, path=path)
-    )
-    if not missing:
-        return new
+        if value is None and [given.layer for given in layers.given(key)] == [FILE]
+    }
+
+
+def _written(found: Setup, wish: Wish, layer: str, path: str, settings: t.Mapping[Key, t.Any]) -> Setup:
+    """The same node with these settings in the layer's file."""
+    if not settings:
+        return found
+    problem = next((config.problem for config in found.layers.configs if config.path == path), "")
+    if problem:
+        raise KubestaticError(problem)
+    _require_read_there(layer, settings, minor=found.minor)
+    new = found
     if layer == DROP_IN:
         new = _with_drop_ins(new, path, directory=_drop_in_directory(found.layers), flags_file=wish.flags_file)
     elif not new.layers.config_file:
         new = _with_config(new, path, flags_file=wish.flags_file)
     text = new.tree.text(path) or _empty_config()
     try:
-        text = _yaml_edit.merged(text, _patch(missing))
+        text = _yaml_edit.merged(text, _patch(settings))
     except KubestaticError as exc:
         raise KubestaticError(f"{path}: {exc}") from None
     return new.with_file(path, text)
+
+
+def _require_read_there(layer: str, settings: t.Mapping[Key, t.Any], *, minor: int) -> None:
+    """Up to 1.31 drop-ins were merged after the defaults had been set, and this one is no pointer to nothing (KEP-3983)."""
+    if layer == DROP_IN and ("resolvConf",) in settings and minor < _RESOLV_CONF_SINCE:
+        raise KubestaticError(
+            f"settings.resolvConf: kubelet 1.{minor} does not take it from a drop-in; use layer: file (drop-ins from"
+            f" 1.{_RESOLV_CONF_SINCE} on)"
+        )
 
 
 def _are_in_force(layers: Layers, wanted: t.Mapping[Key, t.Any]) -> bool:
@@ -220,14 +251,23 @@ def _require_setting(new: Setup, key: Key, value: t.Any, *, migrate: bool) -> No
     strongest = new.layers.strongest(key)
     if _kubelet_layers.same(value, strongest):
         return
+    name = f"settings.{'.'.join(key)}"
     if strongest is None:
-        raise KubestaticError(f"settings.{'.'.join(key)}: is not in force after the change; set layer to another one")
-    raise KubestaticError(f"settings.{'.'.join(key)}: {_overridden(strongest, migrate=migrate)}")
+        raise KubestaticError(
+            f"{name}: the kubelet would not read it from that layer; leave layer out, or set another one"
+        )
+    if value is None and not strongest.flag:
+        raise KubestaticError(
+            f"{name}: {strongest} still gives it a value; remove it there, or set layer: {strongest.layer}"
+        )
+    raise KubestaticError(f"{name}: {_overridden(strongest, migrate=migrate)}")
 
 
 def _overridden(given: Given, *, migrate: bool) -> str:
     if given.layer == FLAG and not migrate:
-        return f"{given} overrides it; remove that flag, or set migrate: true to have it moved into the file"
+        return (
+            f"{given} overrides it; remove that flag, or set migrate: true to have it removed and the setting written"
+        )
     return f"{given} overrides it; change it there"
 
 
@@ -240,6 +280,12 @@ def _require_flag(new: Setup, name: str, value: str | None) -> None:
             f" variable or ExecStart= ({start.path} line {start.line}) does not use it; set the flag there"
         )
     if use is not None and use.value != value:
+        others = [one for one in new.layers.flags if one.name == name and one.value != value]
+        if len(others) == 1 and others[0].value != use.value:
+            raise KubestaticError(
+                f"flags.{name}: --{name} in {others[0].word.path} line {others[0].word.line} gives {others[0].value}, too, and"
+                " the kubelet takes both; remove it there"
+            )
         raise KubestaticError(
             f"flags.{name}: --{name} in {use.word.path} line {use.word.line} stands later on the command line and wins;"
             " change it there"

@@ -26,7 +26,7 @@ _LAST_LINES = 20
 _PORT, _ADDRESS = 10248, "127.0.0.1"
 
 # A kubelet logs the header values of its pod URL when it starts (makePodSourceConfig, pkg/kubelet/kubelet.go).
-_SECRET = re.compile("Adding pod URL with HTTP header|staticPodURLHeader|StaticPodURLHeader", re.IGNORECASE)
+_SECRET = re.compile("Adding pod URL with HTTP header|staticPodURLHeader|manifest[-_]url[-_]header", re.IGNORECASE)
 
 # Level and date, time, thread and place in the source.
 _KLOG = re.compile(r"^[DIWEF]\d{4} \S+ +\d+ \S+\] ")
@@ -114,7 +114,7 @@ def _missing(setup: Setup, *, pid: int, runtime: Runtime | None, manifest_dir: s
     except OSError:
         return "its process ended"
     if running[1:] != setup.unit.argv[1:]:
-        return "its process has not the command line that its unit says"
+        return "it runs with other flags than its unit says, as where another program starts it"
     address, port = endpoint(setup.layers)
     trouble = _kubelet_service.healthz(address, port) if port else ""
     if trouble or runtime is None or not manifest_dir:

@@ -47,12 +47,13 @@ class FlagUse(t.NamedTuple):
 
 
 class Config(t.NamedTuple):
-    """One KubeletConfiguration file. ``data`` is empty for one that is not there."""
+    """One KubeletConfiguration file. ``problem`` is why the kubelet does not start with it; then ``data`` is empty."""
 
     path: str
     layer: str
     text: str
     data: dict[str, t.Any]
+    problem: str = ""
 
     def line(self, key: Key) -> int:
         return _yaml_edit.line_of(self.text, key) or 0
@@ -73,25 +74,33 @@ class Given(t.NamedTuple):
 
 
 class Layers(t.NamedTuple):
-    """What a command line and the files that it names give. ``config_file`` and ``config_dir`` are empty for none."""
+    """What a command line and the files that it names give. ``config_file`` and ``config_dir`` are empty for none.
+
+    ``problems``: files and directories with which the kubelet does not start, in sentences.
+    """
 
     minor: int
     flags: tuple[FlagUse, ...]
     config_file: str
     config_dir: str
     configs: tuple[Config, ...]
+    problems: tuple[str, ...]
 
     def flag(self, name: str) -> FlagUse | None:
-        """The use that counts: the last one."""
-        return next((use for use in reversed(self.flags) if use.name == name), None)
+        """What the uses of a flag come to: the last one counts, and of a list or a map all together."""
+        uses = [use for use in self.flags if use.name == name]
+        known = _kubelet_flags.flags(self.minor).get(name) if len(uses) > 1 else None
+        if known and known.plural:
+            return uses[-1]._replace(value=",".join(use.value for use in uses if use.value))
+        return uses[-1] if uses else None
 
     def given(self, key: Key) -> list[Given]:
         """Who gives this key a value, the strongest first. A drop-in's null counts: it takes back what is below."""
         found = []
         for name in _kubelet_flags.flag_of(key, self.minor):
             depth = _kubelet_flags.flags(self.minor)[name].key.count(".") + 1
-            uses = (use for use in reversed(self.flags) if use.name == name)
-            found += [_given_by_flag(use, key[depth:]) for use in uses if _names(use, key)]
+            use = self.flag(name)
+            found += [_given_by_flag(use, key[depth:])] if use and _names(use, key) else []
         for config in reversed(self.configs):
             given, value = lookup(config.data, key)
             if given and not (config.layer == FILE and value is None):
@@ -120,10 +129,7 @@ class Layers(t.NamedTuple):
 
 
 def read(words: t.Sequence[Word], *, minor: int, tree: Tree) -> Layers:
-    """The layers of a kubelet that is started with this command line, the program first.
-
-    Raises KubestaticError where a file that it names would keep the kubelet from starting, or cannot be edited safely.
-    """
+    """The layers of a kubelet that is started with this command line, the program first."""
     flags = tuple(_flag_uses(words[1:], minor=minor))
     last = {use.name: use.value for use in flags}
     configs = []
@@ -132,14 +138,16 @@ def read(words: t.Sequence[Word], *, minor: int, tree: Tree) -> Layers:
     config_dir = os.path.join("/", last["config-dir"]) if last.get("config-dir") else ""
     if config_file:
         configs.append(_config(config_file, FILE, tree=tree))
-    if config_dir:
-        if not tree.is_directory(config_dir):
-            raise KubestaticError(
-                f"{config_dir}: the directory of --config-dir is missing, and the kubelet does not start without it; make it"
-            )
+    problems = []
+    if config_dir and not tree.is_directory(config_dir):
+        problems.append(
+            f"{config_dir}: the directory of --config-dir is missing, and the kubelet does not start without it; make it"
+        )
+    elif config_dir:
         found = _kubelet_settings.drop_ins(config_dir, names=tree.names, is_directory=tree.is_directory)
         configs += [_config(path, DROP_IN, tree=tree) for path in found]
-    return Layers(minor, flags, config_file, config_dir, tuple(configs))
+    problems += [config.problem for config in configs if config.problem]
+    return Layers(minor, flags, config_file, config_dir, tuple(configs), tuple(problems))
 
 
 class Mistake(t.NamedTuple):
@@ -169,6 +177,8 @@ def mistakes(layers: Layers) -> list[Mistake]:
 
 def require_startable(layers: Layers) -> None:
     """Raise KubestaticError for what would keep this kubelet from starting, whoever wrote it."""
+    if layers.problems:
+        raise KubestaticError(layers.problems[0])
     fatal = [one for one in mistakes(layers) if one.fatal]
     if fatal and layers.minor <= _schema.MINORS[-1]:
         raise KubestaticError(f"the kubelet cannot be restarted: {fatal[0]}; mend that first")
@@ -188,6 +198,11 @@ def pod_url(layers: Layers) -> tuple[str, dict[str, list[str]]]:
         if colon:
             headers.setdefault(name.strip(), []).append(value.strip())
     return str(layers.value(URL, "") or ""), headers
+
+
+def may_hold_secret(text: str) -> bool:
+    """Whether a configuration, a unit or an environment file says headers of the pod URL, if only in a comment."""
+    return HEADERS[0] in text or bool(re.search("manifest[-_]url[-_]header", text))
 
 
 def leaves(data: t.Mapping[str, t.Any], above: Key = ()) -> t.Iterator[tuple[Key, t.Any]]:
@@ -215,6 +230,9 @@ def same(wanted: t.Any, given: Given | None) -> bool:
     """The value that is wanted (None for none) is the one that is given. A flag gives text."""
     if given is None or given.value is None:
         return wanted is None
+    # An empty mapping adds nothing to one (RFC 7386).
+    if wanted == {} and isinstance(given.value, dict):
+        return True
     if not given.flag:
         return type(wanted) is type(given.value) and wanted == given.value
     if isinstance(wanted, bool):
@@ -264,9 +282,21 @@ def _flag_uses(words: t.Sequence[Word], *, minor: int) -> t.Iterator[FlagUse]:
 
 
 def _config(path: str, layer: str, *, tree: Tree) -> Config:
-    text = tree.text(path)
-    if text is None:
-        raise KubestaticError(f"{path}: the kubelet's configuration is missing, and it does not start without it")
+    text = ""
+    try:
+        found = tree.text(path)
+        if found is None:
+            raise KubestaticError(
+                f"{path}: the kubelet's configuration is missing, and it does not start without it; put it there"
+            )
+        text = found
+        return Config(path, layer, text, _data(path, layer, text))
+    except KubestaticError as exc:
+        return Config(path, layer, text, {}, str(exc))
+
+
+def _data(path: str, layer: str, text: str) -> dict[str, t.Any]:
+    """What stands in a configuration. Raises KubestaticError for what the kubelet does not start with, or takes by chance."""
     try:
         document = _yaml.load(text)
     except KubestaticError as exc:
@@ -275,10 +305,9 @@ def _config(path: str, layer: str, *, tree: Tree) -> Config:
         effect = "the kubelet takes one of them" if layer == FILE else "the kubelet does not start with such a drop-in"
         raise KubestaticError(f"{path}: {document.duplicate_keys[0]} stands there twice, and {effect}; remove one")
     data = document.data
-    kind = (data.get("apiVersion"), data.get("kind")) if isinstance(data, dict) else None
-    if kind != (API_VERSION, KIND):
+    if not isinstance(data, dict) or (data.get("apiVersion"), data.get("kind")) != (API_VERSION, KIND):
         raise KubestaticError(
             f"{path}: the kubelet does not start with it, as it does not say apiVersion: {API_VERSION} and kind: {KIND};"
             " mend or remove it"
         )
-    return Config(path, layer, text, data)
+    return data

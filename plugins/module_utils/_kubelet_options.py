@@ -27,6 +27,8 @@ _OTHER_OPTIONS = {
     "flags.config-dir": "is where drop-ins go; use layer: drop_in",
 }
 
+_HEADERS = (HEADERS[0], "manifest-url-header")
+
 # Flags that have ``memory.available<100Mi`` where others have ``memory=100Mi`` (cmd/kubelet/app/options/options.go).
 _THRESHOLDS = ("eviction-hard", "eviction-soft")
 
@@ -36,8 +38,9 @@ def wish(parameters: t.Mapping[str, t.Any]) -> Wish:
     settings = dict(parameters["settings"] or {})
     flags = {name.lstrip("-").replace("_", "-"): value for name, value in (parameters["flags"] or {}).items()}
     for option, names in (("settings", settings), ("flags", flags)):
-        for name in names:
-            if f"{option}.{name}" in _OTHER_OPTIONS:
+        for name, value in names.items():
+            shows_nothing = value is None and name in _HEADERS
+            if f"{option}.{name}" in _OTHER_OPTIONS and not shows_nothing:
                 raise KubestaticError(f"{option}.{name}: {_OTHER_OPTIONS[f'{option}.{name}']}")
     if parameters["static_pod_url_headers"]:
         settings[HEADERS[0]] = _headers(parameters["static_pod_url_headers"])

@@ -68,7 +68,9 @@ class KubeletService:
             argv = command_line(pid)
             cwd = os.readlink(f"/proc/{pid}/cwd")
         except OSError as exc:
-            raise KubestaticError(f"the kubelet (process {pid}) ended while it was looked at: {exc.strerror}") from None
+            raise KubestaticError(
+                f"the kubelet (process {pid}) ended while it was looked at: {exc.strerror}; run again"
+            ) from None
         if not is_known:
             version = self.version_of(f"/proc/{pid}/exe")
             known = {"pid": pid, "process": process_identity(pid), "version": version}
@@ -152,7 +154,8 @@ class KubeletService:
     def _do(self, *words: str) -> None:
         code, out, err = self._run(["systemctl", *words])
         if code != 0:
-            raise KubestaticError(f"systemctl {' '.join(words)} failed: {err.strip() or out.strip()}")
+            told = " ".join((err.strip() or out.strip()).split())
+            raise KubestaticError(f"systemctl {' '.join(words)} failed: {told}; see journalctl --unit={self.unit}")
 
     def _show(self) -> dict[str, str]:
         code, out, err = self._run(["systemctl", "show", self.unit, f"--property={','.join(_PROPERTIES)}"])
@@ -167,7 +170,11 @@ class KubeletService:
         code, out, err = self._run([executable, "--version"])
         match = re.search(r"v(\d+\.\d+\.\d+\S*)", out)
         if code != 0 or not match:
-            raise KubestaticError(f"the kubelet does not tell its version: {err.strip() or out.strip()}")
+            told = (err.strip() or out.strip()).partition("\n")[0]
+            raise KubestaticError(
+                f"{executable} --version tells no version of a kubelet ({told}); the unit must start the kubelet itself, and not"
+                " by another program"
+            )
         return match.group(1)
 
 

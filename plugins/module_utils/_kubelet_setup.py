@@ -82,13 +82,14 @@ class Setup(t.NamedTuple):
                 new = new.with_file(word.path, _environment_file.with_value(text, word.variable, changed))
             else:
                 raise KubestaticError(
-                    f"flags.{name}: stands in {word.path} line {word.line}, which belongs to the unit and not to its"
-                    " environment; remove it there and run systemctl daemon-reload"
+                    f"--{name} stands in {word.path} line {word.line}, in the unit itself, which this collection does not edit;"
+                    f" set {'Environment=' if word.variable else 'ExecStart='} without it in a drop-in of yours (systemctl edit"
+                    f" {self.name})"
                 )
             left = new.layers.flag(name)
             if left is not None and left.word == word:
                 raise KubestaticError(
-                    f"flags.{name}: cannot be removed from {word.path} line {word.line}; remove it by hand"
+                    f"--{name} cannot be removed from {word.path} line {word.line}; remove it by hand"
                 )
             use = left
         return new

@@ -48,12 +48,12 @@ class Node:
             found[str(path.relative_to(self.root))] = "/" if path.is_dir() else path.read_text()
         return found
 
-    def changes(self, *, secret: bool = False, **texts: str | None) -> list[FileChange]:
+    def changes(self, **texts: str | None) -> list[FileChange]:
         """`__` in a name is a slash."""
         tree = Tree()
         for name, text in texts.items():
             tree = tree.with_file(str(self.root / name.replace("__", "/")), text)
-        return _kubelet_change.of(tree, found=Tree(), secret=secret)
+        return _kubelet_change.of(tree, found=Tree())
 
     def inside(self, texts: t.Iterable[str]) -> list[str]:
         return [text.replace(str(self.root), "ROOT") for text in texts]
@@ -96,26 +96,23 @@ def test_only_files_that_differ_are_changes(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "secret", "mode"),
+    ("old", "text", "mode"),
     [
-        ("new.conf", None, False, 0o644),
-        ("new.conf", None, True, 0o600),
-        ("kubelet", None, True, 0o600),
-        ("old.yaml", 0o640, False, 0o640),
-        ("old.yaml", 0o644, True, 0o600),
-        ("old.yml", 0o644, True, 0o600),
-        ("old.json", 0o644, True, 0o600),
-        ("old.conf", 0o640, True, 0o600),
-        ("kubelet", 0o644, True, 0o644),
-        ("open.conf", 0o666, False, 0o666),
+        (None, "new", 0o644),
+        (None, "staticPodURLHeader: {A: [b]}", 0o600),
+        (None, "A=--manifest-url-header=A:b", 0o600),
+        (0o640, "new", 0o640),
+        (0o644, "staticPodURLHeader: {A: [b]}", 0o600),
+        (0o640, "# staticPodURLHeader: {A: [b]}", 0o600),
+        (0o666, "new", 0o666),
     ],
 )
-def test_modes(node: Node, name: str, old: int | None, secret: bool, mode: int) -> None:
-    path = node.root / name
+def test_modes(node: Node, old: int | None, text: str, mode: int) -> None:
+    path = node.root / "kubelet"
     if old is not None:
         path.write_text("old")
         path.chmod(old)
-    (change,) = _kubelet_change.of(Tree().with_file(str(path), "new"), found=Tree(), secret=secret)
+    (change,) = _kubelet_change.of(Tree().with_file(str(path), text), found=Tree())
     node.journal.begin([change])
     node.journal.put_in_force([change])
     assert stat.S_IMODE(path.stat().st_mode) == mode

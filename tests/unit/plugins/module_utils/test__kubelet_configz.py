@@ -11,11 +11,13 @@ import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_configz
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
 
-LAYERS = Layers(minor=37, flags=(), config_file="", config_dir="", configs=())
+LAYERS = Layers(minor=37, flags=(), config_file="/etc/kubelet/config.yaml", config_dir="", configs=(), problems=())
 TOLD = {
     "maxPods": 110,
     "shutdownGracePeriod": "1m0s",
     "cgroupDriver": "systemd",
+    "staticPodPath": "/etc/kubelet/manifests",
+    "staticPodURL": "http://me:secret@x/",
     "featureGates": {"A": True},
     "evictionHard": {"memory.available": "100Mi"},
     "authentication": {"anonymous": {"enabled": False}},
@@ -40,6 +42,18 @@ TOLD = {
         ),
         (("evictionHard", "memory.available"), "100Mi", ""),
         (("unheardOf",), 1, ""),
+        # Relative to the configuration file.
+        (("staticPodPath",), "manifests", ""),
+        (
+            ("staticPodPath",),
+            "/manifests",
+            "its /configz says staticPodPath: '/etc/kubelet/manifests', not '/manifests'",
+        ),
+        (
+            ("staticPodURL",),
+            "http://me:other@x/",
+            "its /configz says staticPodURL: 'http://x/', not 'http://x/'",
+        ),
     ],
 )
 def test_what_contradicts(monkeypatch: pytest.MonkeyPatch, key: Key, value: t.Any, expected: str) -> None:

@@ -229,11 +229,56 @@ def test_a_later_drop_in_shadows(node: KubeletNode) -> None:
     assert refusal(node, {"readOnlyPort": 6}, layer="file", migrate=True) == expected
 
 
-def test_what_the_file_says_cannot_be_removed_by_a_drop_in(node: KubeletNode) -> None:
+def test_what_the_file_says_is_removed_there_and_not_by_a_drop_in(node: KubeletNode) -> None:
     with_drop_ins(node)
-    expected = f"settings.cgroupDriver: ROOT/{CONFIG} line 5 overrides it; change it there"
-    assert refusal(node, {"cgroupDriver": None}) == expected
-    assert CONFIG in changes(node, {"cgroupDriver": None}, layer="file")
+    expected = (
+        f"settings.cgroupDriver: ROOT/{CONFIG} line 5 still gives it a value; remove it there, or set layer: file"
+    )
+    assert refusal(node, {"cgroupDriver": None}, layer="drop_in") == expected
+    found = changes(node, {"cgroupDriver": None, "readOnlyPort": 5})
+    assert list(found) == [CONFIG, OWN_CONF]
+    assert "cgroupDriver" not in str(found[CONFIG]) and found[OWN_CONF] == f"{HEAD}readOnlyPort: 5\n"
+
+
+def test_what_a_drop_in_of_others_says_is_not_removed(node: KubeletNode) -> None:
+    with_drop_ins(node, **{"10-site": "readOnlyPort: 5"})
+    expected = (
+        f"settings.readOnlyPort: ROOT/{CONF_D}/10-site.conf line 3 still gives it a value; remove it there, or set layer:"
+        " drop_in"
+    )
+    assert refusal(node, {"readOnlyPort": None}) == expected
+
+
+def test_an_empty_mapping_adds_nothing(node: KubeletNode) -> None:
+    with_layout(node, "rhel")
+    assert changes(node, {"featureGates": {}}) == {}
+
+
+def test_resolv_conf_in_a_drop_in(node: KubeletNode) -> None:
+    with_drop_ins(node)
+    node.minor = 31
+    assert refusal(node, {"resolvConf": "/x"}).startswith(
+        "settings.resolvConf: kubelet 1.31 does not take it from a drop-in"
+    )
+    assert list(changes(node, {"resolvConf": "/x"}, layer="file")) == [CONFIG]
+    node.minor = 32
+    assert list(changes(node, {"resolvConf": "/y"}, layer="drop_in")) == [OWN_CONF]
+
+
+def test_a_configuration_that_is_not_there_yet(node: KubeletNode) -> None:
+    """Before kubeadm init flags may be set, and the file is kubeadm's to write."""
+    with_layout(node, "kubeadm")
+    (node.root / CONFIG).unlink()
+    assert list(changes(node, flags={"node-ip": "10.0.0.1"})) == [DEBIAN]
+    assert "the kubelet's configuration is missing" in refusal(node, {"maxPods": 5})
+
+
+def test_a_list_that_another_flag_adds_to(node: KubeletNode) -> None:
+    with_layout(node, "kubeadm", {KUBEADM_FLAGS: 'KUBELET_KUBEADM_ARGS="--cluster-dns=10.96.0.10"\n'})
+    assert refusal(node, flags={"cluster-dns": "169.254.20.10"}) == (
+        f"flags.cluster-dns: --cluster-dns in ROOT/{KUBEADM_FLAGS} line 1 gives 10.96.0.10, too, and the kubelet takes both;"
+        " remove it there"
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,7 +336,9 @@ def test_a_directory_that_the_kubelet_does_not_get(node: KubeletNode) -> None:
     with_layout(
         node, "literal", {f"{DROP_INS}/95.conf": f"[Service]\nExecStart=\nExecStart=/k --config=ROOT/{CONFIG}\n"}
     )
-    expected = "settings.readOnlyPort: is not in force after the change; set layer to another one"
+    expected = (
+        "settings.readOnlyPort: the kubelet would not read it from that layer; leave layer out, or set another one"
+    )
     assert refusal(node, {"readOnlyPort": 5}, layer="drop_in") == expected
 
 
@@ -368,8 +415,8 @@ def test_a_flag_shadows_a_setting(node: KubeletNode) -> None:
     where = f"--pod-manifest-path in ROOT/{FRAGMENT} line 2"
     for settings in ({"staticPodPath": "/other"}, {"staticPodPath": None}):
         assert refusal(node, settings) == (
-            f"settings.staticPodPath: {where} overrides it; remove that flag, or set migrate: true to have it moved into"
-            " the file"
+            f"settings.staticPodPath: {where} overrides it; remove that flag, or set migrate: true to have it removed"
+            " and the setting written"
         )
     assert refusal(node, {"staticPodPath": "/other"}, migrate=True) == (
         f"flags.pod-manifest-path: stands in ROOT/{FRAGMENT} line 2, which belongs to the unit and not to its environment;"
@@ -437,7 +484,7 @@ def test_feature_gates_that_a_flag_names_shadow_one_by_one(node: KubeletNode) ->
     assert changes(node, {"featureGates": {"A": True, "B": False}}) == {}
     assert refusal(node, {"featureGates": {"A": False}}) == (
         f"settings.featureGates.A: --feature-gates in ROOT/{RHEL} line 1 overrides it; remove that flag, or set migrate:"
-        " true to have it moved into the file"
+        " true to have it removed and the setting written"
     )
     assert list(changes(node, {"featureGates": {"B": True}})) == [CONFIG]
 

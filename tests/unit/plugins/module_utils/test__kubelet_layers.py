@@ -43,9 +43,12 @@ def given(node: KubeletNode, key: str, *flags: str) -> list[tuple[t.Any, str, st
     return as_given(node, layers(node, *flags).given(tuple(key.split("."))))
 
 
-def refusal(node: KubeletNode, *flags: str) -> str:
+def problem(node: KubeletNode, *flags: str) -> str:
+    """Why the kubelet does not start with its files, which it cannot be restarted into either."""
+    found = layers(node, *flags)
     with pytest.raises(KubestaticError) as caught:
-        layers(node, *flags)
+        _kubelet_layers.require_startable(found)
+    assert list(found.problems) == [str(caught.value)]
     return node.inside(str(caught.value))
 
 
@@ -58,7 +61,6 @@ def test_a_flag_beats_drop_ins_and_they_beat_the_file(node: KubeletNode) -> None
     node.drop_in("9.conf", "\nstaticPodPath: /nine\n")
     assert given(node, "staticPodPath", *BOTH, "--pod-manifest-path=/flag1", "--pod_manifest_path", "/flag2") == [
         ("/flag2", "flag", UNIT_PATH, 4, "pod-manifest-path"),
-        ("/flag1", "flag", UNIT_PATH, 3, "pod-manifest-path"),
         ("/nine", "drop_in", f"ROOT/{CONF_D}/9.conf", 4, ""),
         ("/ten", "drop_in", f"ROOT/{CONF_D}/10.conf", 3, ""),
         ("/file", "file", FILE_PATH, 3, ""),
@@ -92,7 +94,7 @@ PARTS: list[tuple[list[str], str, list[t.Any]]] = [
     (["--feature-gates=A=false, B=true"], "featureGates.A", ["false", "file"]),
     (["--feature-gates=A=false,B=true"], "featureGates.B", ["true"]),
     (["--feature-gates=A=false", "--feature-gates=B=true"], "featureGates.A", ["false", "file"]),
-    (["--feature-gates=A=false", "--feature-gates=A=true"], "featureGates.A", ["true", "false", "file"]),
+    (["--feature-gates=A=false", "--feature-gates=A=true"], "featureGates.A", ["true", "file"]),
     (["--feature-gates=A=false"], "featureGates", ["A=false", {"A": "file"}]),
     # Any other map is replaced as a whole.
     (["--eviction-hard=nodefs.available<1%,memory.available<5Mi"], "evictionHard.m", [None, "file"]),
@@ -100,6 +102,10 @@ PARTS: list[tuple[list[str], str, list[t.Any]]] = [
     (["--system-reserved=cpu=1,memory=1Gi"], "systemReserved.memory", ["1Gi"]),
     (["--manifest-url-header=A:b=c,D:e"], "staticPodURLHeader.A", ["b=c"]),
     (["--cluster-dns=a,b"], "clusterDNS", ["a,b"]),
+    # Lists and maps add up over all uses of the flag.
+    (["--cluster-dns=a", "--cluster-dns=b"], "clusterDNS", ["a,b"]),
+    (["--system-reserved=cpu=1", "--system-reserved=memory=1Gi"], "systemReserved.cpu", ["1"]),
+    (["--max-pods=1", "--max-pods=2"], "maxPods", ["2"]),
 ]
 
 
@@ -241,21 +247,28 @@ REFUSED: list[tuple[str, str]] = [
 def test_a_file_that_a_kubelet_does_not_start_with(node: KubeletNode, text: str, message: str) -> None:
     node.write(CONFIG, text)
     expected = message.format(effect="the kubelet takes one of them")
-    assert refusal(node, CONFIG_FLAG).startswith(f"{FILE_PATH}: {expected}")
+    assert problem(node, CONFIG_FLAG).startswith(f"{FILE_PATH}: {expected}")
     node.config("")
     node.write(f"{CONF_D}/1.conf", text)
     expected = message.format(effect="the kubelet does not start with such a drop-in")
-    assert refusal(node, *BOTH).startswith(f"ROOT/{CONF_D}/1.conf: {expected}")
+    assert problem(node, *BOTH).startswith(f"ROOT/{CONF_D}/1.conf: {expected}")
 
 
 def test_a_file_that_is_missing(node: KubeletNode) -> None:
-    expected = f"{FILE_PATH}: the kubelet's configuration is missing, and it does not start without it"
-    assert refusal(node, CONFIG_FLAG) == expected
+    expected = f"{FILE_PATH}: the kubelet's configuration is missing, and it does not start without it; put it there"
+    assert problem(node, CONFIG_FLAG) == expected
 
 
 def test_a_file_that_cannot_be_read(node: KubeletNode) -> None:
     (node.root / CONFIG).mkdir(parents=True)
-    assert refusal(node, CONFIG_FLAG) == f"{FILE_PATH}: cannot be read: Is a directory"
+    assert problem(node, CONFIG_FLAG) == f"{FILE_PATH}: cannot be read: Is a directory"
+
+
+def test_a_directory_of_drop_ins_that_is_missing(node: KubeletNode) -> None:
+    node.config("")
+    assert problem(node, *BOTH).startswith(f"ROOT/{CONF_D}: the directory of --config-dir is missing")
+    tree = Tree().with_file(node.path(f"{CONF_D}/1.conf"), HEAD)
+    assert not layers(node, *BOTH, tree=tree).problems
 
 
 def test_json_is_read_as_well(node: KubeletNode) -> None:
@@ -349,6 +362,9 @@ def from_flag(value: str | None) -> Given:
         (False, from_flag("False"), True),
         (False, from_flag("true"), False),
         (["a", "b"], from_flag("a,b"), True),
+        ({}, from_file({"a": 1}), True),
+        ({}, None, False),
+        ({}, from_file(1), False),
     ],
 )
 def test_a_value_that_is_wanted_is_the_one_that_is_given(wanted: t.Any, given: Given | None, same: bool) -> None:

@@ -47,6 +47,11 @@ def test_all_options_are_taken_over() -> None:
     )
 
 
+def test_headers_may_be_taken_away() -> None:
+    assert wish(flags={"manifest-url-header": None}).flags == {"manifest-url-header": None}
+    assert wish(settings={"staticPodURLHeader": None}).settings == {"staticPodURLHeader": None}
+
+
 def test_flags_are_named_and_written_as_the_kubelet_does() -> None:
     flags = {
         "--v": 2,

@@ -243,31 +243,33 @@ def test_a_flag_is_removed_from_the_drop_in_of_our_own(node: KubeletNode) -> Non
 
 
 @pytest.mark.parametrize(
-    ("layout", "name", "where"),
+    ("layout", "name", "where", "what"),
     [
-        ("literal", "v", f"ROOT/{FRAGMENT} line 2"),
-        ("kubeadm", "config", f"ROOT/{KUBEADM} line 4"),
-        ("kubeadm", "kubeconfig", f"ROOT/{KUBEADM} line 3"),
+        ("literal", "v", f"ROOT/{FRAGMENT} line 2", "ExecStart="),
+        ("kubeadm", "config", f"ROOT/{KUBEADM} line 4", "Environment="),
+        ("kubeadm", "kubeconfig", f"ROOT/{KUBEADM} line 3", "Environment="),
     ],
 )
-def test_a_flag_of_the_unit_itself_is_not_removed(node: KubeletNode, layout: str, name: str, where: str) -> None:
+def test_a_flag_of_the_unit_itself_is_not_removed(
+    node: KubeletNode, layout: str, name: str, where: str, what: str
+) -> None:
     with_layout(node, layout)
     assert refusal(node, node.setup(), name, None) == (
-        f"flags.{name}: stands in {where}, which belongs to the unit and not to its environment; remove it there and run"
-        " systemctl daemon-reload"
+        f"--{name} stands in {where}, in the unit itself, which this collection does not edit; set {what} without it in a"
+        " drop-in of yours (systemctl edit kubelet.service)"
     )
 
 
 def test_a_flag_of_the_unit_is_not_removed_from_its_copy_in_our_drop_in(node: KubeletNode) -> None:
     with_layout(node, "literal")
     node.carry_out(node.setup().with_flag("root-dir", "/x"))
-    assert refusal(node, node.setup(), "v", None).startswith(f"flags.v: stands in ROOT/{OWN} line 5, which belongs to")
+    assert refusal(node, node.setup(), "v", None).startswith(f"--v stands in ROOT/{OWN} line 5, in the unit itself")
 
 
 def test_a_flag_whose_value_alone_is_a_variable_is_not_removed(node: KubeletNode) -> None:
     node.unit("/usr/bin/kubelet --node-ip=${IP}", "EnvironmentFile=ROOT/ip")
     node.write("ip", "\nIP=1.2.3.4\n")
-    expected = "flags.node-ip: cannot be removed from ROOT/ip line 2; remove it by hand"
+    expected = "--node-ip cannot be removed from ROOT/ip line 2; remove it by hand"
     assert refusal(node, node.setup(), "node-ip", None) == expected
 
 

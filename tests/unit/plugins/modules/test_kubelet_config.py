@@ -752,6 +752,22 @@ def test_a_url_that_does_not_answer_is_refused(node: KubeletWorld, monkeypatch: 
     assert "staticPodURL: ftp://127.0.0.1/pods does not answer this node" in result["msg"]
 
 
+# ---- a node that kubeadm has not initialized yet
+
+
+def test_flags_before_the_configuration_is_there(node: KubeletWorld) -> None:
+    """kubeadm writes it; until then the unit starts again and again, which is nobody's fault."""
+    os.unlink(node.path(CONFIG))
+    node.stop()
+    result = node.call(flags={"node-ip": "10.0.0.1"}, restart="never")
+    assert not result.get("failed") and told(node, result) == [f"changed ROOT/{RHEL}"]
+    missing = "config.yaml: the kubelet's configuration is missing"
+    assert missing in untouched(node, settings={"maxPods": 50}, restart="never")["msg"]
+    assert missing in untouched(node, restart="always")["msg"]
+    info = node.info()
+    assert not info.get("failed") and missing in info["unknown"][0] and not info["healthy"]
+
+
 # ---- kubelet_info
 
 
