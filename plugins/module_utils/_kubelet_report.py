@@ -58,7 +58,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
         ],
         "settings": {".".join(key): setting(layers, key) for key in sorted(layers.keys())},
         "flags": [_flag(use, minor=look.minor) for use in layers.flags],
-        "unknown": [*layers.problems, *map(str, _kubelet_layers.mistakes(layers))],
+        "problems": [*layers.problems, *map(str, _kubelet_layers.mistakes(layers))],
         "sources": {name: source._asdict() for name, source in sources.items()},
         "healthy": not trouble,
         "trouble": trouble,

@@ -20,7 +20,7 @@ description:
   - Works with the kubelet stopped, without an API server and without credentials.
   - Asks the C(staticPodURL) and the API server that the kubelet is set to use whether they answer, see RV(sources). It waits up to 10
     seconds for the URL and up to 5 seconds for the API server, and goes on without an answer.
-  - Where a configuration file is missing or broken, it tells what can be told without that file, and what is wrong in RV(unknown).
+  - Where a configuration file is missing or broken, it tells what can be told without that file, and what is wrong in RV(problems).
 extends_documentation_fragment:
   - kubestatic.node._attributes
   - kubestatic.node._attributes.info_module
@@ -48,9 +48,9 @@ EXAMPLES = r"""
 - name: Stop where the kubelet of the next minor version would not start, or something is wrong today
   ansible.builtin.assert:
     that:
-      - kubelet.unknown | length == 0
+      - kubelet.problems | length == 0
       - removed | length == 0
-    fail_msg: "{{ kubelet.unknown + removed }}"
+    fail_msg: "{{ kubelet.problems + removed }}"
   vars:
     next_minor: "{{ '1.' ~ (kubelet.version.split('.')[1] | int + 1) }}"
     removed: "{{ kubelet.flags | selectattr('removed_in', 'equalto', next_minor) | map(attribute='name') | list }}"
@@ -172,7 +172,7 @@ flags:
       setting: ""
       deprecated: false
       removed_in: ""
-unknown:
+problems:
   description:
     - Keys and flags that this version does not know, and configuration files that are missing or broken, in sentences.
     - The kubelet ignores such a key. It does not start with such a flag or such a file.
@@ -246,7 +246,7 @@ _EMPTY: dict[str, t.Any] = {
     "files": [],
     "settings": {},
     "flags": [],
-    "unknown": [],
+    "problems": [],
     "sources": {},
     "healthy": False,
     "trouble": "",

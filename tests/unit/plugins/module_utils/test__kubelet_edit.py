@@ -419,8 +419,8 @@ def test_a_flag_shadows_a_setting(node: KubeletNode) -> None:
             " and the setting written"
         )
     assert refusal(node, {"staticPodPath": "/other"}, migrate=True) == (
-        f"flags.pod-manifest-path: stands in ROOT/{FRAGMENT} line 2, which belongs to the unit and not to its environment;"
-        " remove it there and run systemctl daemon-reload"
+        f"--pod-manifest-path stands in ROOT/{FRAGMENT} line 2, in the unit itself, which this collection does not edit; set"
+        " ExecStart= without it in a drop-in of yours (systemctl edit kubelet.service)"
     )
 
 

@@ -146,7 +146,7 @@ def of_kubelet_info(node: KubeletWorld) -> list[dict[str, t.Any]]:
         " --manifest-url=file://nowhere --no-such-flag"
     )
     found.append(node.info())
-    assert found[-1]["stale"] and found[-1]["unknown"]
+    assert found[-1]["stale"] and found[-1]["problems"]
     node.stop()
     found.append(node.info())
     assert found[-1]["trouble"]

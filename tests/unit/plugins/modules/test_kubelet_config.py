@@ -765,7 +765,7 @@ def test_flags_before_the_configuration_is_there(node: KubeletWorld) -> None:
     assert missing in untouched(node, settings={"maxPods": 50}, restart="never")["msg"]
     assert missing in untouched(node, restart="always")["msg"]
     info = node.info()
-    assert not info.get("failed") and missing in info["unknown"][0] and not info["healthy"]
+    assert not info.get("failed") and missing in info["problems"][0] and not info["healthy"]
 
 
 # ---- kubelet_info
