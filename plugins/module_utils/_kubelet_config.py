@@ -26,6 +26,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit impo
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 AUTO, NEVER, ALWAYS = "auto", "never", "always"
 
@@ -107,7 +108,7 @@ def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
         look.require_well()
     if restart:
         _kubelet_layers.require_startable(new.layers)
-    moves = _guard(look, new, order) if restart else None
+    moves = _guard(look, new, order, unproven=unproven) if restart else None
     units = {os.path.realpath(path) for path in new.unit.files}
     return Plan(
         new=new,
@@ -121,11 +122,18 @@ def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
     )
 
 
-def _guard(look: Look, new: Setup, order: Order) -> Moves | None:
+def _guard(look: Look, new: Setup, order: Order, *, unproven: bool) -> Moves | None:
     """Which manifests move so that no pod is lost. Raises KubestaticError where the restart would kill pods that run."""
     before, after = look.identity, _kubelet_guard.identity(new.layers)
-    moves = _moves(look, before.manifest_dir, after.manifest_dir) if order.move_manifests else None
-    if moves:
+    # Where nothing tells what the kubelet reads, the manifests lie where its files say.
+    is_known = os.path.isdir(before.manifest_dir)
+    source = before.manifest_dir if is_known else _kubelet_guard.manifest_dir(look.setup.layers)
+    moves = _moves(source, after.manifest_dir, store=look.store) if order.move_manifests else None
+    if moves and look.kubelet is None and not unproven:
+        raise KubestaticError(
+            f"move_manifests: the kubelet does not run, so nothing would stop the pods of {source} orderly; start it first"
+        )
+    if moves and is_known:
         before = before._replace(manifest_dir=after.manifest_dir)
     running = look.kubelet.version if look.kubelet else look.version
     if not order.allow_pod_loss and (before != after or running != look.version):
@@ -135,7 +143,7 @@ def _guard(look: Look, new: Setup, order: Order) -> Moves | None:
     return moves
 
 
-def _moves(look: Look, source: str, target: str) -> Moves | None:
+def _moves(source: str, target: str, *, store: Store) -> Moves | None:
     """The manifests on their way from one directory to the other; None for none."""
     if not target or source == target or not os.path.isdir(source):
         return None
@@ -143,11 +151,7 @@ def _moves(look: Look, source: str, target: str) -> Moves | None:
         raise KubestaticError(f"move_manifests: {target} is {source} by another name; keep the name that is in force")
     from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
 
-    moves = _kubelet_move.plan(source, target, store=look.store)
-    if moves.manifests and look.kubelet is None:
-        raise KubestaticError(
-            f"move_manifests: the kubelet does not run, so nothing would stop the pods of {source} orderly; start it first"
-        )
+    moves = _kubelet_move.plan(source, target, store=store)
     return moves if moves.manifests else None
 
 
@@ -160,6 +164,13 @@ def _due(look: Look, new: Setup) -> list[str]:
         # The times of the files tell nothing of what is only planned.
         found = _kubelet_start.differences(_kubelet_start.inputs(look.setup), _kubelet_start.inputs(new))
     return found
+
+
+def start_anew(look: Look, order: Order) -> str:
+    """Start a kubelet that a run which was cut off has left down; what was done. Raises KubestaticError."""
+    pid = _restart(look, look.setup, order, settle=0, with_pods=False)
+    _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
+    return "started the kubelet on the old configuration"
 
 
 def foretell(one: Plan) -> Done:

@@ -55,9 +55,11 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         healed = _heal(journal, check_mode=module.check_mode, timeout=order.wait_timeout) if unproven else []
         tree = journal.undone(Tree()) if module.check_mode else Tree()
         try:
-            look = _kubelet_look.look(
-                _command.run, store=store, unit=module.params["unit"], search_path=os.environ.get("PATH", ""), tree=tree
-            )
+            look = _look(module, store=store, tree=tree)
+            if unproven and look.kubelet is None and order.move_manifests and not module.check_mode:
+                # Pods move only from a kubelet that stops them.
+                healed.append(_kubelet_config.start_anew(look, order))
+                look = _look(module, store=store, tree=tree)
             for warning in _kubelet_options.require_known(wish, minor=look.minor):
                 module.warn(warning)
             plan = _kubelet_config.plan(look, wish, order, unproven=unproven)
@@ -92,6 +94,11 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "restart_reason": done.reason,
         "actions": healed + done.actions,
     }
+
+
+def _look(module: AnsibleModule, *, store: Store, tree: Tree) -> Look:
+    search_path = os.environ.get("PATH", "")
+    return _kubelet_look.look(_command.run, store=store, unit=module.params["unit"], search_path=search_path, tree=tree)
 
 
 def _heal(journal: Journal, *, check_mode: bool, timeout: int) -> list[str]:
