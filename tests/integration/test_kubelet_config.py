@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import typing as t
+from pathlib import Path
 
 import pytest
 from conftest import MANIFESTS, Node, pod, wait_for
@@ -22,7 +25,14 @@ HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 
 # Everything that a test here may change on the node, and what a run may leave in the store about it.
 _KEPT = (CONFIG, FLAGS)
-_MADE = (UNIT_DIRECTORY, DROP_INS, "/etc/kubelet2.d", "/run/systemd/system/kubelet.service.d")
+_MADE = (
+    *(UNIT_DIRECTORY, DROP_INS, "/etc/kubelet2.d", "/etc/sysconfig/kubelet", "/run/systemd/system/kubelet.service.d"),
+    # The half of a change that was cut off.
+    *(f"{path}.kubestatic-new" for path in _KEPT),
+)
+
+# A unit that reads no environment, so that flags need a drop-in of the unit, and with it a reload.
+PLAIN_UNIT = f"[Service]\nEnvironmentFile=\nExecStart=\nExecStart=/usr/bin/kubelet --config={CONFIG}\n"
 
 
 @pytest.fixture(name="kubelet")
@@ -31,9 +41,9 @@ def _kubelet(node: Node) -> t.Iterator[Node]:
     node.sh("mkdir -p /run/kept && cp -p " + " ".join(_KEPT) + " /run/kept/")
     began = files(node)
     yield node
-    if files(node) != began or not healthy(node):
+    if files(node) != began or not healthy(node) or open_change(node):
         node.sh(
-            f"umount /var/lib/kubelet/full 2>/dev/null; rm -rf {' '.join(_MADE)}; cp -p /run/kept/config.yaml {CONFIG};"
+            f"rm -rf {' '.join(_MADE)} {STORE}/kubelet-change.json; cp -p /run/kept/config.yaml {CONFIG};"
             f" cp -p /run/kept/kubelet {FLAGS}; mkdir -p {MANIFESTS}; systemctl daemon-reload; systemctl reset-failed kubelet;"
             " systemctl restart kubelet",
         )
@@ -41,9 +51,10 @@ def _kubelet(node: Node) -> t.Iterator[Node]:
 
 
 def files(node: Node) -> str:
-    return str(
-        node.sh(f"sha256sum {' '.join(_KEPT)} 2>/dev/null; find {' '.join(_MADE)} 2>/dev/null; true", check=False)
-    )
+    """Names, modes, owners, where links point to, and the checksums of what is in them."""
+    paths = " ".join((*_KEPT, *_MADE))
+    found = f"find {paths} -printf '%p %M %U %G %l\\n'; find {paths} -type f -exec sha256sum {{}} +"
+    return node.sh(f"{{ {found}; }} 2>/dev/null | sort")
 
 
 def write(node: Node, path: str, text: str) -> None:
@@ -54,8 +65,21 @@ def healthy(node: Node) -> bool:
     return bool(node.sh("curl -s -m 2 http://127.0.0.1:10248/healthz", check=False) == "ok")
 
 
+def start_with_unit(node: Node, name: str, unit: str) -> None:
+    """Have the kubelet run with this drop-in of its unit."""
+    write(node, f"{UNIT_DIRECTORY}/{name}", unit)
+    node.sh("systemctl daemon-reload && systemctl restart kubelet")
+    wait_for(lambda: healthy(node), "the kubelet is well")
+
+
 def pid(node: Node) -> str:
     return str(node.sh("pgrep -x kubelet || echo 0")).strip()
+
+
+def open_change(node: Node) -> dict[str, t.Any]:
+    """What the store knows of a change on which the kubelet is not proven; empty for none."""
+    change: dict[str, t.Any] = json.loads(node.sh(f"cat {STORE}/kubelet-change.json 2>/dev/null || echo '{{}}'"))
+    return change
 
 
 def containers(node: Node) -> list[str]:
@@ -69,11 +93,12 @@ def configure(node: Node, *extra: str, **options: t.Any) -> dict[str, t.Any]:
 
 def untouched(node: Node, message: str, **options: t.Any) -> dict[str, t.Any]:
     """The call is refused with this message, before anything on the node changed."""
-    before = (files(node), pid(node))
+    before = (files(node), pid(node), healthy(node))
     result = configure(node, **options)
     assert result["failed"] and not result["changed"], result
     assert re.search(message, result["msg"]), result["msg"]
-    assert (files(node), pid(node)) == before
+    assert (files(node), pid(node), healthy(node)) == before
+    assert not open_change(node)
     return result
 
 
@@ -177,10 +202,7 @@ def test_quotes_and_spaces_survive(kubelet: Node) -> None:
 
 
 def test_a_unit_without_an_environment_gets_a_drop_in(kubelet: Node) -> None:
-    unit = f"[Service]\nEnvironmentFile=\nExecStart=\nExecStart=/usr/bin/kubelet --config={CONFIG}\n"
-    write(kubelet, f"{UNIT_DIRECTORY}/20-plain.conf", unit)
-    kubelet.sh("systemctl daemon-reload && systemctl restart kubelet")
-    wait_for(lambda: healthy(kubelet), "the kubelet is well")
+    start_with_unit(kubelet, "20-plain.conf", PLAIN_UNIT)
     assert configure(kubelet, flags={"max-pods": 44})["restarted"]
     assert "--max-pods=44" in kubelet.sh("cat /proc/$(pidof kubelet)/cmdline")
     assert not configure(kubelet, flags={"max-pods": 44})["changed"]
@@ -197,6 +219,25 @@ def test_the_kubelet_is_asked_where_it_answers(kubelet: Node) -> None:
     assert (told["maxPods"], told["shutdownGracePeriod"]) == (77, "1m0s"), (
         "a duration comes back otherwise, and is no contradiction"
     )
+
+
+def test_a_kubelet_that_says_otherwise_gets_its_old_files_back(kubelet: Node) -> None:
+    """It reads another number than the file has before and after its start; only /configz tells of it."""
+    well = "until curl -sf -m 1 http://127.0.0.1:10248/healthz; do sleep 0.1; done"
+    start_with_unit(
+        kubelet,
+        "50-otherwise.conf",
+        f"[Service]\nExecStartPre=/bin/sed -i 's/^maxPods: 77$/maxPods: 78/' {CONFIG}\n"
+        f"""ExecStartPost=/bin/sh -c "{well}; sed -i 's/^maxPods: 78$/maxPods: 77/' {CONFIG}"\n""",
+    )
+    before = files(kubelet)
+    anonymous = {"authentication": {"anonymous": {"enabled": True}}}
+    result = configure(kubelet, settings={**anonymous, "maxPods": 77})
+    assert result["failed"] and result["restarted"], result
+    assert result["msg"].startswith("the kubelet came up, but its /configz says maxPods: 78, not 77; "), result["msg"]
+    assert result["msg"].endswith("the old configuration is in force again and the kubelet is well on it")
+    assert files(kubelet) == before and healthy(kubelet) and not open_change(kubelet)
+    assert not configure(kubelet)["changed"]
 
 
 # ---- static pods are safe
@@ -322,33 +363,45 @@ def test_a_kubelet_that_would_not_start_again_is_said_so(kubelet: Node, damage: 
 
 
 @pytest.mark.parametrize(
-    ("settings", "word"),
+    ("options", "word"),
     [
-        ({"maxPods": -5}, "must not be a negative number"),
-        ({"port": 22}, "address already in use|not well after|ended"),
-        ({"featureGates": {"NoSuchGate": True}}, "unrecognized feature gate"),
+        ({"settings": {"maxPods": -5}}, "must not be a negative number"),
+        ({"settings": {"port": 22}}, "address already in use"),
+        # Kubelets of 1.34 have it.
+        ({"settings": {"featureGates": {"MemoryManager": True}}}, "unrecognized feature gate: MemoryManager"),
+        ({"flags": {"max-pods": "many"}}, "invalid argument .*many.* for .*--max-pods"),
     ],
 )
 def test_a_kubelet_that_does_not_come_up_gets_its_old_files_back(
-    kubelet: Node, settings: dict[str, t.Any], word: str
+    kubelet: Node, options: dict[str, t.Any], word: str
 ) -> None:
-    assert kubelet.module("static_pod", definition=pod("web"))["changed"]
+    assert kubelet.module("static_pod", definition=pod("web"), settle=0)["changed"]
     running, before = containers(kubelet), files(kubelet)
-    result = configure(kubelet, settings=settings, wait_timeout=30, settle=8)
+    result = configure(kubelet, **options, wait_timeout=30, settle=8)
     assert result["failed"] and re.search(word, result["msg"]), result
     assert result["msg"].endswith("the old configuration is in force again and the kubelet is well on it")
     assert files(kubelet) == before and healthy(kubelet) and containers(kubelet) == running
     assert not configure(kubelet)["changed"]
 
 
+def test_a_unit_that_does_not_come_up_gets_its_old_drop_ins_back(kubelet: Node) -> None:
+    start_with_unit(kubelet, "20-plain.conf", PLAIN_UNIT)
+    before = files(kubelet)
+    result = configure(kubelet, flags={"max-pods": "many"})
+    assert result["failed"] and "--max-pods" in result["msg"], result
+    assert result["msg"].endswith("the old configuration is in force again and the kubelet is well on it")
+    assert files(kubelet) == before and healthy(kubelet)
+    assert not kubelet.module("kubelet_info")["unit"]["needs_reload"]
+    assert not configure(kubelet)["changed"]
+
+
 def test_a_kubelet_that_dies_later_gets_its_old_files_back(kubelet: Node) -> None:
     unit = f"""[Service]\nExecStartPost=/bin/sh -c "(sleep 8; grep -q 77 {CONFIG} && kill -KILL $MAINPID) &"\n"""
-    write(kubelet, f"{UNIT_DIRECTORY}/50-dies.conf", unit)
-    kubelet.sh("systemctl daemon-reload && systemctl restart kubelet")
-    wait_for(lambda: healthy(kubelet), "the kubelet is well")
+    start_with_unit(kubelet, "50-dies.conf", unit)
+    before = files(kubelet)
     result = configure(kubelet, settings={"maxPods": 77}, settle=10)
     assert result["failed"] and re.search(r"the kubelet ended [78] s after its start", result["msg"]), result
-    assert "maxPods" not in kubelet.sh(f"cat {CONFIG}") and healthy(kubelet)
+    assert files(kubelet) == before and healthy(kubelet)
 
 
 def test_rollback_false_leaves_it_for_a_look(kubelet: Node) -> None:
@@ -360,26 +413,30 @@ def test_rollback_false_leaves_it_for_a_look(kubelet: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "repair", "message"),
+    ("damage", "repair", "options", "message"),
     [
         (
             "systemctl stop kubelet",
             "systemctl start kubelet",
+            {"settings": {"maxPods": 77}},
             r"^the kubelet does not run \(kubelet\.service is inactive, dead\)",
         ),
         (
             "systemctl stop kubelet; systemctl mask --runtime kubelet",
             "systemctl unmask --runtime kubelet; systemctl start kubelet",
+            {"settings": {"maxPods": 77}},
             "is masked",
         ),
         (
             "mv /usr/bin/systemctl /usr/bin/.systemctl",
             "mv /usr/bin/.systemctl /usr/bin/systemctl",
+            {"settings": {"maxPods": 77}},
             "this node has no systemctl; the kubelet must be a systemd unit",
         ),
         (
             "mount -o bind,ro /var/lib/kubelet /var/lib/kubelet",
             "umount /var/lib/kubelet",
+            {"settings": {"maxPods": 77}},
             "cannot be written: Read-only file system",
         ),
         (
@@ -388,7 +445,17 @@ def test_rollback_false_leaves_it_for_a_look(kubelet: Node) -> None:
                 " mount --bind /run/small /var/lib/kubestatic && dd if=/dev/zero of=/var/lib/kubestatic/full bs=1k 2>/dev/null; true"
             ),
             "umount /var/lib/kubestatic; umount /run/small",
+            {"settings": {"maxPods": 77}},
             "No space left on device",
+        ),
+        (
+            (
+                "mount -t tmpfs -o size=64k tmpfs /etc/default && cp -p /run/kept/kubelet /etc/default/ &&"
+                " dd if=/dev/zero of=/etc/default/full bs=1k 2>/dev/null; true"
+            ),
+            "umount /etc/default",
+            {"flags": {"max-pods": 44}},
+            rf"^{FLAGS}: cannot be written: No space left on device; nothing was changed$",
         ),
         (
             (
@@ -396,18 +463,19 @@ def test_rollback_false_leaves_it_for_a_look(kubelet: Node) -> None:
                 f" --pod-manifest-path={MANIFESTS}\\n' > {UNIT_DIRECTORY}/20-plain.conf && systemctl daemon-reload"
             ),
             f"rm -r {UNIT_DIRECTORY}; systemctl daemon-reload",
+            {"settings": {"maxPods": 77}},
             "without --config, and its first configuration file would",
         ),
     ],
-    ids=["stopped", "masked", "no systemd", "read-only", "full", "no config"],
+    ids=["stopped", "masked", "no systemd", "read-only", "full", "flags full", "no config"],
 )
 def test_a_node_in_trouble(
-    kubelet: Node, undo: t.Callable[[str], None], damage: str, repair: str, message: str
+    kubelet: Node, undo: t.Callable[[str], None], damage: str, repair: str, options: dict[str, t.Any], message: str
 ) -> None:
     configure(kubelet)
     undo(f"{repair}; true")
     kubelet.sh(damage)
-    untouched(kubelet, message, settings={"maxPods": 77})
+    untouched(kubelet, message, **options)
 
 
 def test_killed_between_its_side_effects(kubelet: Node) -> None:
@@ -425,17 +493,51 @@ def test_killed_between_its_side_effects(kubelet: Node) -> None:
 
 
 def test_a_lost_connection_does_no_harm(kubelet: Node) -> None:
+    """Nothing on this side of it is left by the time the kubelet is being proven; the module goes on by itself."""
+    configure(kubelet)
+    process = pid(kubelet)
     run = kubelet.start("kubelet_config", settings={"maxPods": 77}, settle=3)
-    wait_for(lambda: "maxPods: 77" in kubelet.sh(f"cat {CONFIG}"), "the file is changed")
-    run.process.kill()
-    subprocess.run(["pkill", "-KILL", "-f", f"ssh.*{kubelet.address}.*python"], check=False)
+    wait_for(lambda: pid(kubelet) not in (process, "0"), "the kubelet is restarted")
+    process = pid(kubelet)
+    ours = [run.process.pid, *descendants(run.process.pid)]
+    assert "ssh" in [Path(f"/proc/{one}/comm").read_text().strip() for one in ours]
+    for one in ours:
+        os.kill(one, signal.SIGKILL)
+    run.process.wait(timeout=60)
+    assert kubelet.lock_holder(STORE) and open_change(kubelet), "it is still under way"
     wait_for(lambda: not kubelet.lock_holder(STORE), "the module has ended by itself")
-    result = configure(kubelet, settings={"maxPods": 77})
-    assert not result["failed"] and healthy(kubelet), result
+    assert not open_change(kubelet)
+    assert pid(kubelet) == process and healthy(kubelet)
+    info = kubelet.module("kubelet_info")
+    assert info["settings"]["maxPods"]["value"] == 77 and not info["stale"], info
     assert not configure(kubelet, settings={"maxPods": 77})["changed"]
 
 
+def descendants(process: int) -> list[int]:
+    """Process ids of all that this process of ours has started, and of what they have."""
+    told = subprocess.run(["pgrep", "--parent", str(process)], check=False, capture_output=True, text=True).stdout
+    return [one for child in map(int, told.split()) for one in (child, *descendants(child))]
+
+
 # ---- secrets
+
+
+# Every command line on the node but the kubelet's own, also of what lives for some milliseconds.
+WATCH = """
+import glob, time
+seen = set()
+with open("/run/seen", "w") as out:
+    while True:
+        for path in glob.glob("/proc/[0-9]*"):
+            try:
+                name, words = (open(f"{path}/{file}", errors="replace").read() for file in ("comm", "cmdline"))
+            except OSError:
+                continue
+            if name != "kubelet\\n" and words not in seen:
+                seen.add(words)
+                print(words.replace("\\0", " "), file=out, flush=True)
+        time.sleep(0.002)
+"""
 
 
 def test_a_header_is_told_to_the_kubelet_alone(kubelet: Node, undo: t.Callable[[str], None]) -> None:
@@ -454,6 +556,9 @@ def test_a_header_is_told_to_the_kubelet_alone(kubelet: Node, undo: t.Callable[[
         lambda: "403" in kubelet.sh("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8099/", check=False),
         "it serves",
     )
+    undo("systemctl stop watch; systemctl reset-failed watch 2>/dev/null; true")
+    kubelet.sh("cat > /run/watch.py", stdin=WATCH)
+    kubelet.sh("systemd-run --unit=watch python3 /run/watch.py")
     began = kubelet.now()
     url = {"staticPodURL": "http://127.0.0.1:8099/pods"}
     untouched(kubelet, r"answers 403", settings=url)
@@ -462,8 +567,58 @@ def test_a_header_is_told_to_the_kubelet_alone(kubelet: Node, undo: t.Callable[[
     assert secret not in result["output"]
     assert secret in kubelet.sh(f"cat {CONFIG}") and kubelet.sh(f"stat -c %a {CONFIG}").strip() == "600"
     wait_for(lambda: kubelet.running("by-url"), "the pod of the URL")
-    failed = configure(kubelet, settings={"maxPods": -5})
-    assert failed["failed"] and secret not in failed["output"] and failed["journal"]
+    # This kubelet ends when it has just logged it.
+    failed = configure(kubelet, settings={"evictionSoft": {"memory.available": "10%"}})
+    assert failed["failed"] and "grace period must be specified" in failed["msg"], failed
+    seen = kubelet.sh("cat /run/seen")
+    assert "systemctl restart kubelet.service" in seen and secret not in seen
+    lines = kubelet.sh(f"journalctl -u kubelet --since=@{began:.0f} -o short --no-pager")
+    processes = list(dict.fromkeys(re.findall(rf" kubelet\[(\d+)\]: .*{secret}", lines)))
+    assert len(processes) == 3, "one with the URL, the one that ended, one with the URL again"
+    ended = kubelet.sh(f"journalctl _PID={processes[1]} -o cat --no-pager").splitlines()[-10:]
+    assert [line for line in ended if line not in failed["journal"]] == [line for line in ended if secret in line] != []
+    assert secret not in failed["output"]
     others = kubelet.sh(f"journalctl --since=@{began:.0f} -o short --no-pager | grep -v ' kubelet\\['")
     assert secret not in others
-    assert secret not in kubelet.sh("ps axww") and secret not in kubelet.sh("cat /var/lib/kubestatic/*.json")
+
+
+# ---- kubelet_info
+
+
+def test_a_stopped_kubelet_is_told_of(kubelet: Node) -> None:
+    kubelet.sh("systemctl stop kubelet")
+    before = files(kubelet)
+    info = kubelet.module("kubelet_info")
+    assert not info["failed"] and not info["changed"] and not info["healthy"] and info["pid"] == 0, info
+    assert info["trouble"].startswith("the kubelet does not run (kubelet.service is inactive, dead)")
+    assert info["version"].startswith("1.") and info["unit"]["state"] == "inactive, dead" and not info["stale"]
+    line = 1 + kubelet.sh(f"cat {CONFIG}").splitlines().index(f"staticPodPath: {MANIFESTS}")
+    told = {"value": MANIFESTS, "layer": "file", "file": CONFIG, "line": line}
+    assert info["settings"]["staticPodPath"] == told
+    assert files(kubelet) == before and pid(kubelet) == "0"
+
+
+def test_a_deprecated_flag_is_told_of(kubelet: Node) -> None:
+    write(kubelet, FLAGS, "# More pods\nKUBELET_EXTRA_ARGS=--max-pods=44\n")
+    kubelet.sh("systemctl restart kubelet")
+    wait_for(lambda: healthy(kubelet), "the kubelet takes the flag")
+    info = kubelet.module("kubelet_info")
+    assert info["healthy"] and info["trouble"] == "" and str(info["pid"]) == pid(kubelet) and not info["stale"], info
+    assert [one for one in info["flags"] if one["name"] == "max-pods"] == [
+        {
+            "name": "max-pods",
+            "value": "44",
+            "file": FLAGS,
+            "line": 2,
+            "setting": "maxPods",
+            "deprecated": True,
+            "removed_in": "",
+        }
+    ]
+    assert info["settings"]["maxPods"] == {"value": "44", "layer": "flag", "file": FLAGS, "line": 2}
+    none = {"location": "", "answers": False, "trouble": ""}
+    assert info["sources"] == {
+        "file": {"location": MANIFESTS, "answers": True, "trouble": ""},
+        "http": none,
+        "api": none,
+    }
