@@ -54,7 +54,7 @@ def files(node: Node) -> str:
     """Names, modes, owners, where links point to, and the checksums of what is in them."""
     paths = " ".join((*_KEPT, *_MADE))
     found = f"find {paths} -printf '%p %M %U %G %l\\n'; find {paths} -type f -exec sha256sum {{}} +"
-    return node.sh(f"{{ {found}; }} 2>/dev/null | sort")
+    return str(node.sh(f"{{ {found}; }} 2>/dev/null | sort"))
 
 
 def write(node: Node, path: str, text: str) -> None:
