@@ -142,7 +142,10 @@ def files_on_disk(name: str, files: t.Sequence[str]) -> tuple[str, ...]:
         names = os.listdir(below) if os.path.isdir(below) else []
         drop_ins.update((one, os.path.join(below, one)) for one in names if one.endswith(".conf"))
     fragments = (os.path.join(directory, name) for directory in _UNIT_DIRECTORIES)
-    return (next(filter(os.path.exists, fragments), files[0]), *(drop_ins[one] for one in sorted(drop_ins)))
+    found = (next(filter(os.path.exists, fragments), files[0]), *(drop_ins[one] for one in sorted(drop_ins)))
+    # What systemd calls /lib/... is /usr/lib/... on most nodes: the same file keeps its name.
+    spelling = {os.path.realpath(path): path for path in files}
+    return tuple(spelling.get(os.path.realpath(path), path) for path in found)
 
 
 def directives(text: str) -> list[Directive]:

@@ -216,6 +216,28 @@ def test_environment_files_by_a_wildcard(node: KubeletNode) -> None:
     ]
 
 
+def test_files_of_a_unit_that_systemd_has_not_read_yet(node: KubeletNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    directories = [node.path(name) for name in ("etc", "run", "usr/lib", "lib")]
+    monkeypatch.setattr(_kubelet_unit, "_UNIT_DIRECTORIES", tuple(directories))
+    for name in (UNIT, f"{UNIT}.d/10-a.conf", f"{UNIT}.d/30-c.conf"):
+        node.write(f"usr/lib/{name}", "")
+    (node.root / "lib").symlink_to("usr/lib")
+    known = [node.path(f"lib/{name}") for name in (UNIT, f"{UNIT}.d/10-a.conf", f"{UNIT}.d/30-c.conf")]
+
+    def found() -> list[str]:
+        return [node.inside(path) for path in _kubelet_unit.files_on_disk(UNIT, known)]
+
+    assert found() == [node.inside(path) for path in known], "systemd's spelling stays"
+    node.write(f"etc/{UNIT}.d/20-b.conf", "")
+    node.write(f"run/{UNIT}.d/30-c.conf", "")
+    node.write(f"etc/{UNIT}.d/40-d.conf.bak", "")
+    (node.root / f"usr/lib/{UNIT}.d/10-a.conf").unlink()
+    drop_ins = [f"ROOT/etc/{UNIT}.d/20-b.conf", f"ROOT/run/{UNIT}.d/30-c.conf"]
+    assert found() == [f"ROOT/lib/{UNIT}", *drop_ins]
+    node.write(f"etc/{UNIT}", "")
+    assert found() == [f"ROOT/etc/{UNIT}", *drop_ins]
+
+
 def test_a_planned_file_counts(node: KubeletNode) -> None:
     node.unit("/k $A", "EnvironmentFile=ROOT/new")
     tree = Tree().with_file(node.path("new"), "A=--v=7\n")
