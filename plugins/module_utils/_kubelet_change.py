@@ -73,6 +73,13 @@ def of(tree: Tree, *, found: Tree) -> list[FileChange]:
     return changes
 
 
+class Undone(t.NamedTuple):
+    """What an undo did, in sentences. ``is_whole``: nobody else had changed a file meanwhile, which is left then."""
+
+    told: list[str]
+    is_whole: bool
+
+
 class Journal:
     """The change that is under way, as the store knows it."""
 
@@ -123,14 +130,15 @@ class Journal:
         """Whether there is a change on which the kubelet was not proven, nor on what was there before it."""
         return bool(self._store.kubelet_change)
 
-    def undo(self, *, timeout: int) -> list[str]:
-        """Put everything back that still is as the change left it; returns sentences.
+    def undo(self, *, timeout: int) -> Undone:
+        """Put everything back that still is as the change left it.
 
         The kubelet is not restarted, so the journal stays open until `close` says that it is proven. `timeout`: seconds for
         static pods that had moved to go.
         """
         change = self._store.kubelet_change
         told = []
+        is_whole = True
         moves = _moves(change)
         if moves:
             from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move
@@ -145,6 +153,7 @@ class Journal:
                 continue
             if _digest(now.text) != note["after"]:
                 told.append(f"left {path} as it is, which somebody else has changed meanwhile")
+                is_whole = False
                 continue
             _node_files.prepare(path, before, set_context=self._set_context)
             _put_in_force(path, before)
@@ -158,7 +167,7 @@ class Journal:
         # Without it the note tells of what is undone already, and the next run finds nothing more to undo.
         with contextlib.suppress(KubestaticError):
             self._store.kubelet_change = _UNDONE
-        return told
+        return Undone(told, is_whole)
 
     def close(self) -> None:
         """The files that are there are the ones to keep."""

@@ -168,7 +168,8 @@ def _due(look: Look, new: Setup) -> list[str]:
 
 def start_anew(look: Look, order: Order) -> str:
     """Start a kubelet that a run which was cut off has left down; what was done. Raises KubestaticError."""
-    pid = _restart(look, look.setup, order, settle=0, with_pods=False)
+    with _holding(look):
+        pid = _restart(look, look.setup, order, settle=0, with_pods=False)
     _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
     return "started the kubelet on the old configuration"
 
@@ -189,6 +190,10 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
     if look.kubelet is not None and look.note is None and not look.stale(look.setup):
         # From now on digests tell of this process, and not the times of files.
         _kubelet_start.remember(look.store, pid=look.kubelet.pid, setup=look.setup)
+    if one.restart:
+        # Before the first file: a run that changes pods may hold the directory for minutes.
+        with _holding(look):
+            pass
     if one.files or one.moves or one.directory:
         journal.begin(one.files, moves=one.moves, manifest_dir=one.directory)
         actions += [f"made {one.directory}"] if one.directory else []
@@ -238,8 +243,9 @@ def _apply(look: Look, one: Plan, order: Order, *, journal: Journal, actions: li
             actions.append("had systemd read its units again")
         if not one.restart:
             return 0
-        started = True
-        pid = _restart(look, one.new, order, settle=order.settle, with_pods=True)
+        with _holding(look):
+            started = True
+            pid = _restart(look, one.new, order, settle=order.settle, with_pods=True)
         actions.append(f"restarted the kubelet: {one.reason}")
         if order.wait:
             _require_no_contradiction(one)
@@ -267,25 +273,26 @@ def _restart(look: Look, setup: Setup, order: Order, *, settle: int, with_pods: 
     `with_pods`: the pods of a manifest directory that is new to it must have started, too.
     """
     since = time.time()
-    with contextlib.ExitStack() as held:
-        directory = look.identity.manifest_dir
-        if directory and os.path.isdir(directory):
-            # What changes while the kubelet is down costs its pod the orderly stop.
-            held.enter_context(_manifest_dir.locked(directory))
-        look.service.restart()
-        if not order.wait:
-            return look.service.state().main_pid
-        identity = _kubelet_guard.identity(setup.layers)
-        return _kubelet_health.prove(
-            look.service,
-            setup,
-            since=since,
-            timeout=order.wait_timeout,
-            settle=settle,
-            runtime=look.runtime if with_pods and identity.manifest_dir != directory else None,
-            manifest_dir=identity.manifest_dir,
-            node_name=identity.node_name,
-        )
+    look.service.restart()
+    if not order.wait:
+        return look.service.state().main_pid
+    identity = _kubelet_guard.identity(setup.layers)
+    return _kubelet_health.prove(
+        look.service,
+        setup,
+        since=since,
+        timeout=order.wait_timeout,
+        settle=settle,
+        runtime=look.runtime if with_pods and identity.manifest_dir != look.identity.manifest_dir else None,
+        manifest_dir=identity.manifest_dir,
+        node_name=identity.node_name,
+    )
+
+
+def _holding(look: Look) -> t.ContextManager[None]:
+    """Keep other runs out of the manifest directory: what changes while the kubelet is down costs its pod the orderly stop."""
+    directory = look.identity.manifest_dir
+    return _manifest_dir.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext()
 
 
 def _after_failure(
@@ -309,23 +316,40 @@ def _after_failure(
             story += f", but the next run puts the old one back: {second}"
     elif one.files or one.moves or one.directory:
         try:
-            actions += journal.undo(timeout=order.wait_timeout)
+            undone = journal.undo(timeout=order.wait_timeout)
         except KubestaticError as second:
             story += f"; the old configuration cannot be put back either: {second}; the next run tries it again"
         else:
+            actions += undone.told
             story += "; the old configuration is in force again"
-            story += _prove_old(look, one, order, journal=journal, actions=actions, started=started)
+            story += "" if undone.is_whole else ", but for what somebody else has changed meanwhile"
+            setup = look.setup if undone.is_whole else None
+            story += _prove_old(look, one, order, setup=setup, journal=journal, actions=actions, started=started)
     return Failed(story, actions=actions, journal=lines, restarted=started, reason=one.reason)
 
 
-def _prove_old(look: Look, one: Plan, order: Order, *, journal: Journal, actions: list[str], started: bool) -> str:
-    """Have the kubelet run on the old files, which are there again; what is to be said of it."""
+def _prove_old(
+    look: Look,
+    one: Plan,
+    order: Order,
+    *,
+    setup: Setup | None,
+    journal: Journal,
+    actions: list[str],
+    started: bool,
+) -> str:
+    """Have the kubelet run on the old files, which are there again; what is to be said of it.
+
+    `setup`: what it is started with, None where somebody else has changed that.
+    """
     try:
         if one.reload:
             look.service.reload()
         if started:
-            pid = _restart(look, look.setup, order, settle=0, with_pods=False)
-            _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
+            with _holding(look):
+                pid = _restart(look, look.setup, order, settle=0, with_pods=False)
+            if setup is not None:
+                _kubelet_start.remember(look.store, pid=pid, setup=setup)
             actions.append("restarted the kubelet on the old configuration")
     except KubestaticError as exc:
         return f", but the kubelet is not well on it either: {exc}"

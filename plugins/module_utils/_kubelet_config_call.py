@@ -106,7 +106,7 @@ def _heal(journal: Journal, *, check_mode: bool, timeout: int) -> list[str]:
     why = "an earlier run was cut off before the kubelet was proven on it"
     if check_mode:
         return [f"would put the kubelet's old configuration back: {why}"] if journal.has_changed_files else []
-    return [f"{sentence}: {why}" for sentence in journal.undo(timeout=timeout)]
+    return [f"{sentence}: {why}" for sentence in journal.undo(timeout=timeout).told]
 
 
 @contextlib.contextmanager

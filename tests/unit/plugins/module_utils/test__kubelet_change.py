@@ -59,7 +59,7 @@ class Node:
         return [text.replace(str(self.root), "ROOT") for text in texts]
 
     def undo(self) -> list[str]:
-        return self.inside(self.journal.undo(timeout=5))
+        return self.inside(self.journal.undo(timeout=5).told)
 
 
 @pytest.fixture

@@ -684,6 +684,31 @@ def test_another_run_on_this_node_is_not_disturbed(node: KubeletWorld) -> None:
     assert "is changing the kubelet's configuration here" in result["msg"]
 
 
+def test_a_run_that_changes_pods_is_not_disturbed(node: KubeletWorld) -> None:
+    with _manifest_dir.locked(node.path(MANIFESTS)):
+        result = untouched(node, settings={"maxPods": 50})
+        assert "is changing static pods here" in result["msg"] and not result["restarted"]
+        assert not node.call(settings={"maxPods": 50}, restart="never").get("failed")
+
+
+def test_a_file_that_somebody_else_changes_meanwhile_is_not_said_to_be_the_old_one(
+    node: KubeletWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_failure(node, "refuses")
+    real = node._start
+
+    def start() -> None:
+        node.write(CONFIG, node.read(CONFIG).replace("maxPods: 51", "maxPods: 51  # by somebody else"))
+        monkeypatch.setattr(node, "_start", real)
+        real()
+
+    monkeypatch.setattr(node, "_start", start)
+    result = node.call(settings={"maxPods": 51}, wait_timeout=30)
+    assert result["failed"] and ", but for what somebody else has changed meanwhile" in result["msg"]
+    assert f"left {node.path(CONFIG)} as it is, which somebody else has changed meanwhile" in result["actions"]
+    assert "is well on it" not in result["msg"]
+
+
 def test_a_unit_that_systemd_does_not_know(node: KubeletWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "_show", lambda: "LoadState=not-found\nMainPID=0\n")
     assert "no kubelet is installed here" in untouched(node, unit="other.service")["msg"]
