@@ -150,8 +150,11 @@ options:
   allow_pod_loss:
     description:
       - Restart the kubelet even if it will kill static pods that run, with one second of grace and without their C(preStop) hooks.
-        It does so after a change of C(staticPodPath) (also to another spelling of the same directory), of the node's name, of
-        C(cgroupDriver) and C(cgroupRoot), and on the first start of another minor version.
+        It does so after a change of C(staticPodPath) (also to another spelling of the same directory), of C(staticPodURL), of the
+        node's name, and on the first start of another minor version. After a change of C(cgroupDriver) or C(cgroupRoot) it does so
+        with pods of the API server, too.
+      - Where files were changed by hand before this module first saw the kubelet, and it reads another directory than they say, a
+        restart is refused in the same way.
     type: bool
     default: false
   move_manifests:
