@@ -168,10 +168,16 @@ def _due(look: Look, new: Setup) -> list[str]:
 
 def start_anew(look: Look, order: Order) -> str:
     """Start a kubelet that a run which was cut off has left down; what was done. Raises KubestaticError."""
+    _start_on_old(look, order, is_whole=True)
+    return "started the kubelet on the old configuration"
+
+
+def _start_on_old(look: Look, order: Order, *, is_whole: bool) -> None:
+    """Have the kubelet run on the files that were found. `is_whole`: nobody else has changed them meanwhile."""
     with _holding(look):
         pid = _restart(look, look.setup, order, settle=0, with_pods=False)
-    _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
-    return "started the kubelet on the old configuration"
+    if is_whole:
+        _kubelet_start.remember(look.store, pid=pid, setup=look.setup)
 
 
 def foretell(one: Plan) -> Done:
@@ -323,8 +329,9 @@ def _after_failure(
             actions += undone.told
             story += "; the old configuration is in force again"
             story += "" if undone.is_whole else ", but for what somebody else has changed meanwhile"
-            setup = look.setup if undone.is_whole else None
-            story += _prove_old(look, one, order, setup=setup, journal=journal, actions=actions, started=started)
+            story += _prove_old(
+                look, one, order, is_whole=undone.is_whole, journal=journal, actions=actions, started=started
+            )
     return Failed(story, actions=actions, journal=lines, restarted=started, reason=one.reason)
 
 
@@ -333,23 +340,17 @@ def _prove_old(
     one: Plan,
     order: Order,
     *,
-    setup: Setup | None,
+    is_whole: bool,
     journal: Journal,
     actions: list[str],
     started: bool,
 ) -> str:
-    """Have the kubelet run on the old files, which are there again; what is to be said of it.
-
-    `setup`: what it is started with, None where somebody else has changed that.
-    """
+    """Have the kubelet run on the old files, which are there again; what is to be said of it."""
     try:
         if one.reload:
             look.service.reload()
         if started:
-            with _holding(look):
-                pid = _restart(look, look.setup, order, settle=0, with_pods=False)
-            if setup is not None:
-                _kubelet_start.remember(look.store, pid=pid, setup=setup)
+            _start_on_old(look, order, is_whole=is_whole)
             actions.append("restarted the kubelet on the old configuration")
     except KubestaticError as exc:
         return f", but the kubelet is not well on it either: {exc}"

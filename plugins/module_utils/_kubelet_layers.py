@@ -32,8 +32,8 @@ Key = t.Tuple[str, ...]
 API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
 URL: Key = ("staticPodURL",)
 HEADERS: Key = ("staticPodURLHeader",)
+HEADER_FLAG = "manifest-url-header"
 _GATES = "feature-gates"
-_HEADER_FLAG = "manifest-url-header"
 # One part of a flag that is a map; evictions and headers have other signs than most (k8s.io/component-base/cli/flag).
 _PART = re.compile(r"\s*([^=<:]*?)\s*[=<:](.*)", re.DOTALL)
 
@@ -192,7 +192,7 @@ def pod_url(layers: Layers) -> tuple[str, dict[str, list[str]]]:
         merged = {**headers, **value} if given and isinstance(value, dict) else {} if given else headers
         headers = {name: values for name, values in merged.items() if isinstance(values, list)}
     # The first use of the flag forgets what the files say (ColonSeparatedMultimapStringString in component-base).
-    pairs = [pair for use in layers.flags if use.name == _HEADER_FLAG for pair in use.value.split(",")]
+    pairs = [pair for use in layers.flags if use.name == HEADER_FLAG for pair in use.value.split(",")]
     headers = {} if pairs else headers
     for name, colon, value in (pair.partition(":") for pair in pairs):
         if colon:

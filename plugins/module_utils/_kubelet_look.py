@@ -82,7 +82,7 @@ class Look(t.NamedTuple):
                     found.setdefault(box.source, set()).add(name)
             return Pods(*(tuple(sorted(found[source])) for source in Pods._fields))
         directory = self.identity.manifest_dir
-        entries = _manifest_dir.read(directory) if self.kubelet and directory and os.path.isdir(directory) else []
+        entries = _manifest_dir.read(directory) if self.kubelet and os.path.isdir(directory) else []
         return Pods(tuple(sorted(entry.pod.name for entry in entries if entry.pod is not None)))
 
     def require_well(self) -> None:

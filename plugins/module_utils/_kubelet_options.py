@@ -15,7 +15,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import REFUSED, KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADER_FLAG, HEADERS
 
 # Settings and flags that another option is there for, and why.
 _OTHER_OPTIONS = {
@@ -27,7 +27,7 @@ _OTHER_OPTIONS = {
     "flags.config-dir": "is where drop-ins go; use layer: drop_in",
 }
 
-_HEADERS = (HEADERS[0], "manifest-url-header")
+_HEADERS = (HEADERS[0], HEADER_FLAG)
 
 # Flags that have ``memory.available<100Mi`` where others have ``memory=100Mi`` (cmd/kubelet/app/options/options.go).
 _THRESHOLDS = ("eviction-hard", "eviction-soft")

@@ -19,14 +19,19 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _module,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS, FlagUse, Key, Layers
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import (
+    HEADER_FLAG,
+    HEADERS,
+    FlagUse,
+    Key,
+    Layers,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DEFAULT, FLAG, without_user
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 HIDDEN = "hidden"
-_HEADER_FLAG = "manifest-url-header"
 
 
 def report(*, unit: str) -> dict[str, t.Any]:
@@ -83,7 +88,7 @@ def flag(layers: Layers, name: str) -> dict[str, t.Any]:
     """The same of a flag."""
     use = layers.flag(name)
     return {
-        "value": (HIDDEN if name == _HEADER_FLAG else _shown(use.value)) if use else None,
+        "value": (HIDDEN if name == HEADER_FLAG else _shown(use.value)) if use else None,
         "layer": FLAG if use else DEFAULT,
         "file": use.word.path if use else "",
         "line": use.word.line if use else 0,
@@ -96,7 +101,7 @@ def shown_words(words: t.Sequence[str]) -> list[str]:
     is_value = False
     for word in words:
         name, equals, _value = word.partition("=")
-        is_flag = name.startswith("--") and name[2:].replace("_", "-") == _HEADER_FLAG
+        is_flag = name.startswith("--") and name[2:].replace("_", "-") == HEADER_FLAG
         shown.append(f"{name}={HIDDEN}" if is_flag and equals else HIDDEN if is_value else without_user(word))
         is_value = is_flag and not equals and not is_value
     return shown
@@ -107,7 +112,7 @@ def _flag(use: FlagUse, *, minor: int) -> dict[str, t.Any]:
     removed = _kubelet_flags.removed_later(use.name, minor=minor)
     return {
         "name": use.name,
-        "value": HIDDEN if use.name == _HEADER_FLAG else _shown(use.value),
+        "value": HIDDEN if use.name == HEADER_FLAG else _shown(use.value),
         "file": use.word.path,
         "line": use.word.line,
         "setting": known.key if known else "",
