@@ -86,7 +86,11 @@ class Node:
 
     def files(self, directory: str = MANIFESTS) -> dict[str, str]:
         """Every name in the directory, dot-files too, with its content's checksum."""
-        out = self.sh(f"cd {directory} && find . -type f -exec sha256sum {{}} +")
+        # Again where a file was renamed while it was read: a module run may be under way.
+        out = self.sh(
+            f"cd {directory} && until sums=$(find . -type f -exec sha256sum {{}} + 2>/dev/null); do sleep 0.1; done"
+            ' && printf %s "$sums"'
+        )
         return {line.split(None, 1)[1][2:]: line.split()[0] for line in out.splitlines()}
 
     def crictl(self, arguments: str) -> dict[str, t.Any]:

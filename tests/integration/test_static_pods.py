@@ -89,12 +89,13 @@ def test_replace_strategy(node: Node) -> None:
 def test_restarts_in_a_row_are_not_delayed(node: Node) -> None:
     """A kubelet starts a container late that has ended some times with the same uid, as if it crashed."""
     assert node.module("static_pod", definition=pod("web"))["changed"]
-    gaps = [
-        node.module("static_pod", name="web", state="restarted", settle=0)["downtime_seconds"] for _turn in range(4)
-    ]
+    gaps, logs = [], []
+    for _turn in range(4):
+        gaps.append(node.module("static_pod", name="web", state="restarted", settle=0)["downtime_seconds"])
+        logs.append(len(node.sh("ls /var/log/pods/default_web-*/main").split()))
     assert max(gaps) < 8, gaps
-    logs = node.sh("ls /var/log/pods/default_web-*/main").split()
-    assert len(logs) > 1, "the logs of earlier containers stay"
+    # The kubelet's own collection, once a minute, takes the logs of a pod that it meets away: once in these turns.
+    assert max(logs) > 1, "the logs of earlier containers stay"
 
 
 def test_a_dotted_name_is_warned_of(node: Node) -> None:
