@@ -129,7 +129,8 @@ class Departure:
         # The kubelet may have been faster with some of them.
         with contextlib.suppress(KubestaticError):
             runtime.remove(ended)
-        ready = time.monotonic() + _AFTER_REMOVAL_SECONDS
+        # The relist lasts as long as the runtime takes for it.
+        ready = time.monotonic() + _AFTER_REMOVAL_SECONDS + self._watch.pace
         while time.monotonic() < ready:
             yield
 

@@ -132,6 +132,8 @@ def _missing(setup: Setup, *, pid: int, runtime: Runtime | None, manifest_dir: s
 
 
 def _unwell(service: KubeletService, what: str, *, since: float) -> Unwell:
+    # It may have written its last line a moment ago.
+    service.sync_journal()
     lines = quotable(service.journal(since=since))
     told = last_word(lines)
     return Unwell(f"{what}; its log ends with: {told}" if told else what, journal=lines)

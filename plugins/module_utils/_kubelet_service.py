@@ -135,6 +135,10 @@ class KubeletService:
         self.start()
         return True
 
+    def sync_journal(self) -> None:
+        """Have the journal hold what services have written until now (journalctl(1), --sync)."""
+        self._run(["journalctl", "--sync"])
+
     def journal(self, *, since: float, lines: int | None = None) -> list[str]:
         """The unit's log lines since this Unix time, the last `lines` of them; empty where its log goes elsewhere."""
         count = [] if lines is None else [f"--lines={lines}"]

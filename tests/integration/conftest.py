@@ -51,11 +51,12 @@ class Node:
     name: str
     address: str
 
-    def sh(self, command: str, *, check: bool = True, stdin: str | bytes | None = None) -> str:
+    def sh(self, command: str, *, check: bool = True, stdin: str | bytes = "") -> str:
         """Run a shell command as root; its output, both streams."""
         done = subprocess.run(
             [*self._ssh, command],
             check=False,
+            # Never ours: ssh makes it non-blocking, and Ansible refuses to start with such a one.
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -72,7 +73,9 @@ class Node:
             *([f"--args={json.dumps(options)}"] if options else []),
             *extra,
         ]
-        process = subprocess.Popen(arguments, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            arguments, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         return Run(process, self.name)
 
     def module(self, module: str, *extra: str, **options: t.Any) -> dict[str, t.Any]:
@@ -112,6 +115,10 @@ class Node:
         return self.sh(
             f"awk -v inode=:$(stat -c %i {directory})' ' 'index($0, inode) && /FLOCK/ {{print $5}}' /proc/locks"
         ).strip()
+
+    def freeze_run(self, directory: str = MANIFESTS) -> None:
+        """Have the module on the node do nothing more, however long the test takes from here on; it keeps its lock."""
+        self.sh(f"kill -STOP {self.lock_holder(directory)}")
 
     def kill_run(self, run: Run, directory: str = MANIFESTS) -> None:
         """SIGKILL the module on the node, as an out-of-memory killer or a power cut would."""

@@ -26,6 +26,7 @@ def web(node: Node) -> Node:
 def test_killed_while_the_old_pod_stops(web: Node) -> None:
     run = web.start("static_pod", definition=with_env("web", "new"))
     wait_for(lambda: ".kubestatic.web.yaml.old" in web.files(), "the old manifest is away")
+    web.freeze_run()
     assert "web.yaml" not in web.files()
     web.kill_run(run)
     result = web.module("static_pod", definition=with_env("web", "new"))
@@ -38,6 +39,7 @@ def test_killed_while_the_old_pod_stops(web: Node) -> None:
 def test_killed_while_the_old_pod_stops_and_then_another_wish(web: Node) -> None:
     run = web.start("static_pod", definition=with_env("web", "new"))
     wait_for(lambda: ".kubestatic.web.yaml.old" in web.files(), "the old manifest is away")
+    web.freeze_run()
     web.kill_run(run)
     result = web.module("static_pod", name="web", state="absent")
     assert not result["failed"], result["msg"]
@@ -64,6 +66,7 @@ def test_killed_in_the_way_out_leaves_a_kubelet_that_the_next_run_starts(
     wait_for(
         lambda: web.sh("systemctl is-active kubelet", check=False).strip() == "inactive", "the kubelet is held down"
     )
+    web.freeze_run()
     look = web.module("static_pod_info")
     assert look["failed"] and "an earlier run" in look["msg"]
     waiting = web.module("static_pod", definition=with_env("web", "other"))

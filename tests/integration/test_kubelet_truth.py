@@ -242,7 +242,7 @@ def _env_of(node: Node, pod: str) -> list[str] | None:
 
 
 def _started_since(node: Node, pod: str, moment: float) -> bool:
-    found = node.crictl("ps --latest --name ^main$")["containers"] or []
+    found = node.crictl("ps")["containers"] or []
     names = [item["labels"]["io.kubernetes.pod.name"] for item in found if int(item["createdAt"]) > moment * 1e9]
     return f"{pod}-{node.name}" in names
 

@@ -91,9 +91,12 @@ def test_restarts_in_a_row_are_not_delayed(node: Node) -> None:
     assert node.module("static_pod", definition=pod("web"))["changed"]
     gaps, logs = [], []
     for _turn in range(4):
-        gaps.append(node.module("static_pod", name="web", state="restarted", settle=0)["downtime_seconds"])
-        logs.append(len(node.sh("ls /var/log/pods/default_web-*/main").split()))
-    assert max(gaps) < 8, gaps
+        result = node.module("static_pod", name="web", state="restarted", settle=0)
+        gaps.append(result["downtime_seconds"])
+        directory = f"/var/log/pods/default_web-{node.name}_{result['pod']['uid']}/main"
+        logs.append(len(node.sh(f"ls {directory}").split()))
+    # The shortest of the delays is 10 s from the end of the container (doBackOff, kuberuntime_manager.go).
+    assert max(gaps) < 10, gaps
     # The kubelet's own collection, once a minute, takes the logs of a pod that it meets away: once in these turns.
     assert max(logs) > 1, "the logs of earlier containers stay"
 
@@ -150,7 +153,7 @@ def test_readiness_is_the_pods_own_probe(node: Node) -> None:
     assert not node.module("static_pod", definition=ready_late)["failed"]
     assert node.now() - began > 3
     never = pod("web", container={"readinessProbe": {"tcpSocket": {"port": 81}}})
-    result = node.module("static_pod", definition=never, wait_timeout=5)
+    result = node.module("static_pod", definition=never, wait_timeout=25)
     assert result["failed"] and "readinessProbe of container main fails (tcpSocket :81)" in result["msg"]
 
 

@@ -28,6 +28,7 @@ class Simulation(abc.ABC):
         self.now = BEGIN
         self.journal: list[tuple[float, str]] = []
         self.commands: list[str] = []
+        self.synced = 0.0
         self.broken: dict[str, str] = {}
         self.on_command: t.Callable[[str], str | None] = lambda _command: None
 
@@ -61,8 +62,13 @@ class Simulation(abc.ABC):
         return None
 
     def journalctl(self, words: t.Sequence[str]) -> Answer:
+        if words[1] == "--sync":
+            self.synced = self.now
+            return 0, "", ""
+        # What is logged is written a little later.
+        seen = max(self.synced, self.now - STEP_SECONDS)
         since = next(float(word.partition("@")[2]) for word in words if word.startswith("--since="))
-        return 0, "".join(f"{line}\n" for moment, line in self.journal if moment >= since), ""
+        return 0, "".join(f"{line}\n" for moment, line in self.journal if since <= moment <= seen), ""
 
 
 @contextlib.contextmanager

@@ -243,6 +243,7 @@ def test_a_kubelet_that_does_not_run(node: KubeletWorld, restart: str) -> None:
 def test_a_kubelet_that_fails_already_is_nobody_elses_fault(node: KubeletWorld) -> None:
     node.refused["cgroupDriver"] = "E1125 12:00:00.000000       1 run.go:72] swap is on"
     node._systemctl("restart")
+    node.settle(1.0)
     result = untouched(node, settings={"maxPods": 50})
     assert result["failed"]
     assert (
