@@ -94,6 +94,24 @@ options:
       - kubelet
       - none
     default: strict
+  rollback:
+    description:
+      - Whether the last revision that was proven is put back where a changed pod is not proven in time. It is proven in its
+        turn, and the task fails, telling why the new manifest did not do and what is in force now.
+      - With V(false) the new manifest stays, for inspection.
+      - A manifest stays in any case where no revision was proven before it, where O(wait=false), where kubelet or container
+        runtime went away meanwhile, and where an etcd of a newer minor may have migrated its data.
+      - A run that was cut off before the proof is made up for by the next one, which proves the pod or puts the last proven
+        revision back.
+    type: bool
+    default: true
+  keep_revisions:
+    description:
+      - How many manifests of a pod the node keeps, the one in force included. The last one that was proven is kept in
+        addition. They are in C(/var/lib/kubestatic), which is root's alone.
+      - M(kubestatic.node.static_pod_info) lists them.
+    type: int
+    default: 5
 """
 
     POD = r"""

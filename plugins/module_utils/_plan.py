@@ -48,6 +48,15 @@ class Wanted(t.NamedTuple):
     file_arguments: dict[str, t.Any]
     # The user gave a mapping: whether it is written as YAML or as JSON is up to the file's name.
     from_mapping: bool = False
+    rollback: bool = True
+    keep_revisions: int = 5
+    # Which manifest that the node has kept: `previous` or a number; empty where the task brings its own.
+    revision: str = ""
+
+    @property
+    def source(self) -> str:
+        """What the manifest comes from, in a few words."""
+        return f"revision {self.revision}" if self.revision else self.label
 
 
 class Change(t.NamedTuple):

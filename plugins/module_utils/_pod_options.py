@@ -22,6 +22,8 @@ SHARED_OPTIONS: dict[str, dict[str, t.Any]] = {
     "wait_timeout": {"type": "int", "default": 300},
     "settle": {"type": "int"},
     "validation": {"type": "str", "choices": ["strict", "kubelet", "none"], "default": "strict"},
+    "rollback": {"type": "bool", "default": True},
+    "keep_revisions": {"type": "int", "default": 5},
 }
 
 # Options of one pod alone.
@@ -50,6 +52,10 @@ def wanted_pod(options: t.Mapping[str, t.Any], *, label: str = "") -> Wanted:
             f"{label or 'settle'}: {settle} s of undisturbed running cannot be proven within wait_timeout: {timeout};"
             " raise wait_timeout or lower settle"
         )
+    if options["keep_revisions"] < 1:
+        raise KubestaticError(
+            f"{label or 'keep_revisions'}: at least one revision is kept, which is the one in force; got {options['keep_revisions']}"
+        )
     label = ", ".join(part for part in (label, *(f"{file} {options[file]}" for file in _files(options))) if part)
     try:
         pod, key = _subject(options)
@@ -69,23 +75,28 @@ def wanted_pod(options: t.Mapping[str, t.Any], *, label: str = "") -> Wanted:
         label=label,
         file_arguments={name: options[name] for name in ("mode", "owner", "group")},
         from_mapping=options.get("definition") is not None,
+        rollback=options["rollback"],
+        keep_revisions=options["keep_revisions"],
+        revision=options.get("revision") or "",
     )
 
 
 def _subject(options: t.Mapping[str, t.Any]) -> tuple[_manifest.Pod | None, _manifest.Key]:
     files = _files(options)
     given = [source for source in ("content", "definition") if options.get(source) is not None] or files
+    given += ["revision"] if options.get("revision") is not None else []
     if options["state"] != _plan.PRESENT:
         if given:
             raise KubestaticError(
                 f"state: {options['state']} takes name and namespace, not {given[0]}; remove {given[0]}"
             )
-        if not options.get("name"):
-            raise KubestaticError(f"name is needed for state: {options['state']}")
-        return None, _manifest.identity(name=options["name"], namespace=options.get("namespace"))
+        return None, _named(options, needed_for=f"state: {options['state']}")
     if len(given) != 1:
         found = " and ".join(given) or "none"
-        raise KubestaticError(f"exactly one of {', '.join(SOURCES)} is needed for state: present, found {found}")
+        possible = ", ".join([*SOURCES, *(["revision"] if "revision" in options else [])])
+        raise KubestaticError(f"exactly one of {possible} is needed for state: present, found {found}")
+    if given == ["revision"]:
+        return None, _named(options, needed_for="revision")
     if given == files:
         raise KubestaticError(f"{given[0]} is read on the controller; call the module by its full name from a playbook")
     pod = _manifest.parse(_text(options))
@@ -95,6 +106,12 @@ def _subject(options: t.Mapping[str, t.Any]) -> tuple[_manifest.Pod | None, _man
                 f"{field}: the task says {options[field]!r} and metadata.{field} of the manifest {value!r}; make them equal"
             )
     return pod, pod.key
+
+
+def _named(options: t.Mapping[str, t.Any], *, needed_for: str) -> _manifest.Key:
+    if not options.get("name"):
+        raise KubestaticError(f"name is needed for {needed_for}")
+    return _manifest.identity(name=options["name"], namespace=options.get("namespace"))
 
 
 def _files(options: t.Mapping[str, t.Any]) -> list[str]:

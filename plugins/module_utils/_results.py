@@ -14,6 +14,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import _plan, _pro
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
 from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision
 
 _WOULD = {
     _plan.KEEP: "",
@@ -31,7 +32,7 @@ class Applied:
     """What one call did, or would do in check mode.
 
     ``pods``: one result per wanted pod in their order; ``pruned``: one per pod that prune removed. All have the keys
-    name, namespace, path, changed, failed, msg, pod, downtime_seconds, actions and diff.
+    name, namespace, path, changed, failed, msg, pod, downtime_seconds, revision, actions and diff.
     ``before``: sentences of what was done before the first pod: what a killed run had left, and images.
     """
 
@@ -64,13 +65,15 @@ class Applied:
         )
 
 
-def result(outcome: Outcome, *, node: Node, snapshot: Snapshot | None, would: bool) -> dict[str, t.Any]:
+def result(
+    outcome: Outcome, *, node: Node, snapshot: Snapshot | None, revision: Revision | None, would: bool
+) -> dict[str, t.Any]:
     change = outcome.change
     namespace, name = change.wanted.key
     path = os.path.join(node.manifest_dir, change.filename)
     actions = list(outcome.actions)
     if would and _WOULD[change.action]:
-        actions.insert(0, _WOULD[change.action].format(path=path, strategy=change.wanted.strategy))
+        actions.append(_WOULD[change.action].format(path=path, strategy=change.wanted.strategy))
     new_text = change.new.text if change.new else "" if change.action == _plan.REMOVE else change.old_text
     return {
         "name": name,
@@ -87,6 +90,7 @@ def result(outcome: Outcome, *, node: Node, snapshot: Snapshot | None, would: bo
             manifest=None if outcome.error else change.new or change.old,
         ),
         "downtime_seconds": outcome.downtime,
+        "revision": revision.number if revision and change.action not in (_plan.REMOVE, _plan.GONE) else None,
         "actions": actions,
         "diff": {"before_header": path, "after_header": path, "before": change.old_text, "after": new_text},
     }

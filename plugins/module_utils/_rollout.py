@@ -21,9 +21,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest import K
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
 from ansible_collections.kubestatic.node.plugins.module_utils._steps import ChangeSteps, Outcome, Steps
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Trouble, Watch
 
 # Between two rounds. A round itself costs two crictl calls.
 _ROUND_SECONDS = 0.1
@@ -32,11 +33,15 @@ _ROUND_SECONDS = 0.1
 class Rollout:
     """Carries out the changes of one call on one node; their new manifests lie there as dot-files already."""
 
-    def __init__(self, node: Node, directory: ManifestDir) -> None:
+    def __init__(
+        self, node: Node, directory: ManifestDir, *, revisions: Revisions, write_new: t.Callable[[Change], None]
+    ) -> None:
         self._directory = directory
         self._watch = Watch(node)
         self._known = KnownRuns(node, self._watch)
-        self._change_steps = ChangeSteps(node, directory, watch=self._watch, known=self._known)
+        self._change_steps = ChangeSteps(
+            node, directory, watch=self._watch, known=self._known, revisions=revisions, write_new=write_new
+        )
 
     @property
     def snapshot(self) -> Snapshot:
@@ -62,7 +67,7 @@ class Rollout:
         self._known.remember()
         return outcomes
 
-    def _advance(self, outcome: Outcome, steps: Steps, *, trouble: KubestaticError | None) -> bool:
+    def _advance(self, outcome: Outcome, steps: Steps, *, trouble: Trouble | None) -> bool:
         """One round of one change; False when it has ended."""
         try:
             if trouble is not None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import typing as t
 
@@ -25,6 +26,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
 from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import wanted_pod
 from ansible_collections.kubestatic.node.plugins.module_utils._results import Applied, result
+from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
@@ -77,20 +79,45 @@ def _apply(
     directory = ManifestDir(node.manifest_dir)
     with contextlib.nullcontext() if module.check_mode else _manifest_dir.locked(node.manifest_dir):
         before += directory.recover(check_mode=module.check_mode)
-        changes = _changes(wanted, node=node, prune=prune, prune_options=prune_options)
+        revisions = Revisions(node.store)
+        changes = _changes(wanted, node=node, revisions=revisions, prune=prune, prune_options=prune_options)
         for change in changes:
             for finding in change.warnings if change.action != _plan.KEEP else ():
                 module.warn(f"{directory.full_path(change.filename)}: {finding}")
+        edited = [revisions.edited_since(change) for change in changes]
         if module.check_mode:
             outcomes, snapshot = [Outcome(change, changed=_would_change(change)) for change in changes], None
         else:
-            _prepare(module, changes, node=node, directory=directory, before=before)
-            rollout = Rollout(node, directory)
+            write_new = functools.partial(_write_new, module, directory)
+            _prepare(
+                module,
+                changes,
+                node=node,
+                directory=directory,
+                revisions=revisions,
+                write_new=write_new,
+                before=before,
+            )
+            rollout = Rollout(node, directory, revisions=revisions, write_new=write_new)
             outcomes = rollout.run(changes)
             snapshot = rollout.snapshot
-        for outcome in outcomes:
+        for outcome, since in zip(outcomes, edited):
             _mend_attributes(module, outcome, directory=directory)
-    results = [result(outcome, node=node, snapshot=snapshot, would=module.check_mode) for outcome in outcomes]
+            if since and outcome.change.touches_directory:
+                path = directory.full_path(outcome.change.filename)
+                outcome.actions.insert(
+                    0, f"{path} was edited by hand since revision {since}; that text is revision {since + 1}"
+                )
+    results = [
+        result(
+            outcome,
+            node=node,
+            snapshot=snapshot,
+            revision=revisions.newest(outcome.change.wanted.key),
+            would=module.check_mode,
+        )
+        for outcome in outcomes
+    ]
     return Applied(results[: len(wanted)], results[len(wanted) :], before)
 
 
@@ -107,13 +134,13 @@ def _start_stopped_kubelet() -> list[str]:
 
 
 def _changes(
-    wanted: t.Sequence[Wanted], *, node: Node, prune: str, prune_options: t.Mapping[str, t.Any]
+    wanted: t.Sequence[Wanted], *, node: Node, revisions: Revisions, prune: str, prune_options: t.Mapping[str, t.Any]
 ) -> list[Change]:
     entries = _manifest_dir.read(node.manifest_dir, recovered=True)
     placed = node.store.placed(node.manifest_dir)
     changes = [
         _plan.plan(
-            _possible(one, node),
+            _possible(_chosen(one, revisions), node),
             entries,
             node_name=node.settings.node_name,
             minor=node.kubelet.minor,
@@ -127,6 +154,11 @@ def _changes(
         changes.append(Change(one, _plan.REMOVE, filename, old=pod, old_text=pod.text))
     _require_distinct_files(changes)
     return changes
+
+
+def _chosen(one: Wanted, revisions: Revisions) -> Wanted:
+    """The same wish, with the manifest of the revision that it names."""
+    return one._replace(pod=revisions.chosen(one.key, one.revision)) if one.revision else one
 
 
 def _require_distinct_files(changes: t.Sequence[Change]) -> None:
@@ -163,7 +195,14 @@ def _possible(one: Wanted, node: Node) -> Wanted:
 
 
 def _prepare(
-    module: AnsibleModule, changes: t.Sequence[Change], *, node: Node, directory: ManifestDir, before: list[str]
+    module: AnsibleModule,
+    changes: t.Sequence[Change],
+    *,
+    node: Node,
+    directory: ManifestDir,
+    revisions: Revisions,
+    write_new: t.Callable[[Change], None],
+    before: list[str],
 ) -> None:
     """All that can fail while the old pods still run: other sources, images, space on the disk, the store."""
     active = [change for change in changes if change.touches_directory]
@@ -179,11 +218,10 @@ def _prepare(
             warn=module.warn,
         )
         before.extend(pulled)
-    with _module.raising(module), contextlib.ExitStack() as undo:
+    with contextlib.ExitStack() as undo:
         for change in active:
             if change.new is not None and change.action != _plan.RESTART:
-                finish = _attribute_setter(module, change)
-                directory.write_new(change.filename, change.new.text, finish_file=finish)
+                write_new(change)
                 undo.callback(directory.tidy, change.filename)
         directory.sync()
         ours = {
@@ -192,6 +230,10 @@ def _prepare(
             if change.new and change.action != _plan.RESTART
         }
         node.store.remember_placed(directory.path, ours)
+        for change in changes:
+            # What is only looked at can be looked at on a node whose /var is full, too.
+            with contextlib.nullcontext() if change.touches_directory else contextlib.suppress(KubestaticError):
+                revisions.record(change)
         undo.pop_all()
 
 
@@ -213,14 +255,18 @@ def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Run
             )
 
 
-def _attribute_setter(module: AnsibleModule, change: Change) -> t.Callable[[str, str], None]:
+def _write_new(module: AnsibleModule, directory: ManifestDir, change: Change) -> None:
+    """Write the new manifest of a change beside the old one, with mode, owner and SELinux context."""
+
     def finish(path: str, final_path: str) -> None:
         arguments = module.load_file_common_arguments(change.wanted.file_arguments, path=path)
         module.set_fs_attributes_if_different(arguments, False)
         if module.selinux_enabled():
             module.set_context_if_different(path, module.selinux_default_context(final_path), False)
 
-    return finish
+    if change.new is not None:
+        with _module.raising(module):
+            directory.write_new(change.filename, change.new.text, finish_file=finish)
 
 
 def _mend_attributes(module: AnsibleModule, outcome: Outcome, *, directory: ManifestDir) -> None:

@@ -14,14 +14,15 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _plan, _proof
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _one_way, _plan, _proof
 from ansible_collections.kubestatic.node.plugins.module_utils._arrival import Arrival
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._known_runs import KnownRuns
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch
+from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Trouble, Watch
 
 if t.TYPE_CHECKING:
     from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
@@ -33,7 +34,7 @@ Steps = t.Generator[None, None, None]
 class Outcome:
     """What became of one change. ``error`` is empty where it is done; ``downtime`` is in seconds.
 
-    ``in_force_since``: Unix time just before a manifest was put in force.
+    ``stopped_at``: Unix time at which the old pod ended; ``in_force_since``: that just before a manifest was put in force.
     """
 
     change: Change
@@ -41,21 +42,50 @@ class Outcome:
     done: bool = False
     error: str = ""
     downtime: float | None = None
+    stopped_at: float | None = None
     in_force_since: float | None = None
     actions: list[str] = dataclasses.field(default_factory=list)
 
 
-class ChangeSteps:
-    """What is done for one pod on one node; the new manifest lies there as a dot-file already."""
+class _NotProven(KubestaticError):
+    """The pod of a manifest that is in force does not run as it should. ``in_force`` says in words which one that is."""
 
-    def __init__(self, node: Node, directory: ManifestDir, *, watch: Watch, known: KnownRuns) -> None:
+    def __init__(self, message: str, *, in_force: str) -> None:
+        super().__init__(message)
+        self.in_force = in_force
+
+
+class ChangeSteps:
+    """What is done for one pod on one node; the new manifest lies there as a dot-file already.
+
+    ``write_new(change)`` writes that dot-file, for the manifest of a revision that is put back.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        directory: ManifestDir,
+        *,
+        watch: Watch,
+        known: KnownRuns,
+        revisions: Revisions,
+        write_new: t.Callable[[Change], None],
+    ) -> None:
         self._node = node
         self._directory = directory
         self._watch = watch
         self._known = known
+        self._revisions = revisions
+        self._write_new = write_new
 
     def of(self, outcome: Outcome) -> Steps:
         """The steps of this change; `outcome` tells what became of it as they go."""
+        try:
+            yield from self._forward(outcome)
+        except _NotProven as exc:
+            yield from self._back(outcome, exc)
+
+    def _forward(self, outcome: Outcome) -> Steps:
         return {
             _plan.KEEP: self._keep,
             _plan.REWRITE: self._rewrite,
@@ -65,6 +95,42 @@ class ChangeSteps:
             _plan.CHANGE: self._change,
             _plan.RESTART: self._restart,
         }[outcome.change.action](outcome)
+
+    def _back(self, outcome: Outcome, failed: _NotProven) -> Steps:
+        """Put the last revision that was proven back; in any case the change has failed."""
+        change, path = outcome.change, self._path(outcome)
+        story = f"{failed}; in force now: {failed.in_force} ({path})"
+        if not change.wanted.rollback:
+            raise KubestaticError(f"{story}, as rollback is false")
+        revision = self._revisions.way_back(change)
+        if revision is None or change.new is None:
+            raise KubestaticError(story)
+        good = _manifest.parse(revision.text)
+        worse = _one_way.reason(change.new, good)
+        if worse:
+            raise KubestaticError(f"{story}; revision {revision.number} was not put back: {worse}")
+        back = Outcome(
+            change._replace(action=_plan.CHANGE, old=change.new, old_text=change.new.text, new=good),
+            stopped_at=outcome.stopped_at,
+        )
+        story = f"{failed}; revision {revision.number}, the last one that was proven,"
+        try:
+            self._write_new(back.change)
+            self._revisions.put_back(change, revision)
+            yield from self._swap(
+                back,
+                what=f"put revision {revision.number} back into {path}",
+                what_was="the manifest that is not proven",
+            )
+        except _NotProven as exc:
+            raise KubestaticError(f"{story} is in force again, but not proven either: {exc}") from None
+        except KubestaticError as exc:
+            raise KubestaticError(f"{story} cannot be put back: {exc}") from None
+        finally:
+            outcome.actions += back.actions
+            outcome.changed |= back.changed
+            outcome.downtime = back.downtime
+        raise KubestaticError(f"{story} is in force again and its pod runs")
 
     def _keep(self, outcome: Outcome) -> Steps:
         yield from self._prove_what_runs(outcome, in_force="the manifest that was there")
@@ -136,27 +202,41 @@ class ChangeSteps:
 
     def _change(self, outcome: Outcome) -> Steps:
         self._known.note_old(outcome.change)
+        self._note_whether_old_is_good(outcome.change)
         if outcome.change.wanted.strategy == _plan.SWAP:
             yield from self._swap(outcome, what=f"changed {self._path(outcome)}")
             return
         before = self._sandbox_ids(outcome)
         self._put_in_force(outcome)
         outcome.actions.append(f"changed {self._path(outcome)} by renaming the new manifest over the old one")
-        stopped_at = yield from self._see_off(outcome, before)
-        yield from self._prove(outcome, before=before, stopped_at=stopped_at)
+        outcome.stopped_at = yield from self._see_off(outcome, before)
+        yield from self._prove(outcome, before=before)
+
+    def _note_whether_old_is_good(self, change: Change) -> None:
+        """What runs now is a way back, also where somebody else has placed it."""
+        if change.old is None or self._known.others(change._replace(new=change.old)):
+            return
+        namespace, name = change.wanted.key
+        sight = _proof.look(self._watch.snapshot, namespace=namespace, pod=self._node.full_name(name))
+        if not _proof.unfinished(change.old, sight):
+            self._revisions.mark_good(change.wanted.key, change.old.text)
 
     def _restart(self, outcome: Outcome) -> Steps:
         yield from self._swap(
             outcome, what=f"restarted the pod of {self._path(outcome)}, whose manifest stays the same"
         )
 
-    def _swap(self, outcome: Outcome, *, what: str) -> Steps:
-        departure = yield from self._take_away(outcome, for_good=False)
+    def _swap(self, outcome: Outcome, *, what: str, what_was: str = "the previous manifest") -> Steps:
+        departure = yield from self._take_away(outcome, for_good=False, what_was=what_was)
         before = self._sandbox_ids(outcome)
         outcome.actions.append(what + self._put_in_force_after(outcome, departure))
-        yield from self._prove(outcome, before=before, stopped_at=departure.stopped_at)
+        # One that is put back counts from the end of the pod that ran at first.
+        outcome.stopped_at = outcome.stopped_at or departure.stopped_at
+        yield from self._prove(outcome, before=before)
 
-    def _take_away(self, outcome: Outcome, *, for_good: bool) -> t.Generator[None, None, Departure]:
+    def _take_away(
+        self, outcome: Outcome, *, for_good: bool, what_was: str = "the previous manifest"
+    ) -> t.Generator[None, None, Departure]:
         """Take the manifest out of the kubelet's sight until its pod is gone; where that fails, put it back."""
         comes_back = outcome.change.action == _plan.RESTART
         restarted_at = self._known.note_restart(outcome.change) if comes_back else 0.0
@@ -171,7 +251,7 @@ class ChangeSteps:
             raise
         except KubestaticError as exc:
             self._directory.put_back(outcome.change.filename)
-            raise KubestaticError(f"{exc}; the previous manifest {self._path(outcome)} is in force again") from None
+            raise KubestaticError(f"{exc}; {what_was} {self._path(outcome)} is in force again") from None
         return departure
 
     def _put_in_force_after(self, outcome: Outcome, departure: Departure) -> str:
@@ -197,7 +277,6 @@ class ChangeSteps:
         *,
         before: t.AbstractSet[str] = frozenset(),
         in_force: str = "the new manifest",
-        stopped_at: float | None = None,
     ) -> Steps:
         change = outcome.change
         if not change.wanted.wait or change.new is None:
@@ -209,14 +288,21 @@ class ChangeSteps:
             pod=change.new,
             path=path,
             before=before,
-            stopped_at=stopped_at,
+            stopped_at=outcome.stopped_at,
             since=outcome.in_force_since,
         )
         try:
             yield from arrival.wait(timeout=change.wanted.wait_timeout, settle=change.wanted.settle)
-        except KubestaticError as exc:
+        except Trouble as exc:
+            # Nothing that the manifest is to blame for, and while a kubelet is away no pod is to lose its manifest.
             raise KubestaticError(f"{exc}; in force now: {in_force} ({path})") from None
+        except KubestaticError as exc:
+            raise _NotProven(str(exc), in_force=in_force) from None
         outcome.downtime = arrival.downtime
+        if self._node.runtime is not None:
+            # The next run proves it again; an error would hide what was done.
+            with contextlib.suppress(KubestaticError):
+                self._revisions.mark_good(change.wanted.key, change.new.text)
         self._known.note(change, uid=arrival.uid)
 
     def _departure(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import typing as t
@@ -21,6 +22,7 @@ _KUBELET = "kubelet.json"
 _STOPPED = "kubelet-stopped.json"
 _START = "kubelet-start.json"
 _CHANGE = "kubelet-change.json"
+_REVISIONS = "revisions"
 
 
 class Run(t.NamedTuple):
@@ -30,6 +32,26 @@ class Run(t.NamedTuple):
     text: str
     # Unix time, 0.0 for never with this uid.
     restarted_at: float = 0.0
+
+
+class Revision(t.NamedTuple):
+    """A manifest that a pod has had.
+
+    ``time``: Unix time at which it was noted, ``reason``: why (see _revisions), ``cause``: what the task had it from,
+    ``good``: a pod was proven to run from it.
+    """
+
+    number: int
+    time: float
+    reason: str
+    cause: str
+    text: str
+    good: bool
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 class Store:
@@ -71,6 +93,27 @@ class Store:
             # Without this note a failure may pass unseen the next time; with an error it would hide what was done.
             with contextlib.suppress(KubestaticError):
                 self._write(_RUNS, {**self._read(_RUNS), directory: pods})
+
+    def revisions(self, pod: tuple[str, str]) -> tuple[Revision, ...]:
+        """The manifests of this pod (namespace, name), oldest first."""
+        found = self._read(_revisions_file(pod)).get("revisions")
+        return tuple(
+            Revision(*one)
+            for one in (found if isinstance(found, list) else ())
+            if isinstance(one, list) and [type(part) for part in one] == [int, float, str, str, str, bool]
+        )
+
+    def pods_with_revisions(self) -> list[tuple[str, str]]:
+        """(namespace, name) of each pod that has had a manifest, sorted."""
+        try:
+            names = os.listdir(os.path.join(self.path, _REVISIONS))
+        except OSError:
+            return []
+        pods = (name[: -len(".json")].partition("_") for name in names if name.endswith(".json"))
+        return sorted((namespace, name) for namespace, _separator, name in pods)
+
+    def remember_revisions(self, pod: tuple[str, str], revisions: t.Iterable[Revision]) -> None:
+        self._write(_revisions_file(pod), {"revisions": [list(one) for one in revisions]})
 
     @property
     def kubelet(self) -> dict[str, t.Any]:
@@ -148,7 +191,8 @@ class Store:
         path = os.path.join(self.path, filename)
         temporary = f"{path}.new"
         try:
-            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            for directory in (self.path, os.path.dirname(path)):
+                os.makedirs(directory, mode=0o700, exist_ok=True)
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump(data, file)
                 file.flush()
@@ -158,6 +202,11 @@ class Store:
             raise KubestaticError(
                 f"{path}: cannot note what this collection places: {exc.strerror}; make room or make it writable"
             ) from None
+
+
+def _revisions_file(pod: tuple[str, str]) -> str:
+    # No namespace has an underscore (RFC 1123), so no two pods share a file.
+    return os.path.join(_REVISIONS, "_".join(pod) + ".json")
 
 
 def boot_id() -> str:

@@ -18,6 +18,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Sn
 _PATIENCE_SECONDS = 20.0
 
 
+class Trouble(KubestaticError):
+    """Kubelet or runtime are away, so that waiting for a pod is pointless."""
+
+
 class Watch:
     """The latest snapshot of the runtime, and the health of the two services that a rollout waits for."""
 
@@ -32,11 +36,11 @@ class Watch:
         self._pid = node.kubelet.pid
         self._well_since: dict[str, float] = {}
 
-    def refresh(self) -> KubestaticError | None:
+    def refresh(self) -> Trouble | None:
         """Take a new snapshot. Returns what makes further waiting pointless, once it has lasted."""
         return self._kubelet_trouble() or self._runtime_trouble()
 
-    def _kubelet_trouble(self) -> KubestaticError | None:
+    def _kubelet_trouble(self) -> Trouble | None:
         if not _kubelet_service.is_alive(self._pid):
             try:
                 self._pid = self._node.service.main_pid()
@@ -45,7 +49,7 @@ class Watch:
         self._good("kubelet")
         return None
 
-    def _runtime_trouble(self) -> KubestaticError | None:
+    def _runtime_trouble(self) -> Trouble | None:
         if self._node.runtime is None:
             return None
         taken_at, moment = time.time(), time.monotonic()
@@ -61,7 +65,7 @@ class Watch:
     def _good(self, service: str) -> None:
         self._well_since[service] = time.monotonic()
 
-    def _bad(self, service: str, message: str) -> KubestaticError | None:
+    def _bad(self, service: str, message: str) -> Trouble | None:
         # Trouble at the first look is final: nothing was begun, so nothing is gained by patience.
         lasted = time.monotonic() - self._well_since.get(service, float("-inf"))
-        return KubestaticError(message) if lasted > _PATIENCE_SECONDS else None
+        return Trouble(message) if lasted > _PATIENCE_SECONDS else None

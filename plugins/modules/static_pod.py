@@ -43,6 +43,14 @@ options:
       - The manifest directory. It must exist.
       - By default the one that this node's kubelet reads, from its command line and configuration.
     type: path
+  revision:
+    description:
+      - A manifest that this node has kept, in place of one from the task. Needs O(name).
+      - V(previous) is the one before the newest. Where that was put back itself it is meant, so that a second run changes
+        nothing.
+      - Otherwise a number, as M(kubestatic.node.static_pod_info) lists them. What is put back becomes the newest revision,
+        under the next number.
+    type: str
 seealso:
   - module: kubestatic.node.static_pods
   - module: kubestatic.node.static_pod_info
@@ -77,6 +85,13 @@ EXAMPLES = r"""
     name: kube-apiserver
     namespace: kube-system
     state: restarted
+  throttle: 1
+
+- name: Go back to what ran before
+  kubestatic.node.static_pod:
+    name: kube-apiserver
+    namespace: kube-system
+    revision: previous
   throttle: 1
 
 - name: Remove a pod and wait until it is gone
@@ -134,6 +149,13 @@ downtime_seconds:
   returned: always
   type: float
   sample: 0.82
+revision:
+  description:
+    - The number of the revision in force, as M(kubestatic.node.static_pod_info) lists them. None where the pod is removed, and
+      in check mode where the node knows none yet.
+  returned: always
+  type: int
+  sample: 2
 actions:
   description: What was done, or would be done in check mode, in sentences. Empty where there was nothing to do.
   returned: always
@@ -148,7 +170,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubestatic.node.plugins.module_utils import _module, _pod_options, _static_pods
 
-_EMPTY: dict[str, t.Any] = {"path": "", "pod": {}, "downtime_seconds": None, "actions": []}
+_EMPTY: dict[str, t.Any] = {"path": "", "pod": {}, "downtime_seconds": None, "revision": None, "actions": []}
 
 
 def main() -> None:
@@ -157,6 +179,7 @@ def main() -> None:
             "manifest_dir": {"type": "path"},
             **_pod_options.POD_OPTIONS,
             **_pod_options.SHARED_OPTIONS,
+            "revision": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -167,7 +190,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = _pod_options.wanted_pod(module.params)
     applied = _static_pods.apply(module, [wanted], manifest_dir=module.params["manifest_dir"])
     (result,) = applied.pods
-    returned = {key: result[key] for key in ("path", "pod", "downtime_seconds", "failed")}
+    returned = {key: result[key] for key in ("path", "pod", "downtime_seconds", "revision", "failed")}
     return {
         **returned,
         "changed": applied.changed,

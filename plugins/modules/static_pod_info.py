@@ -119,6 +119,53 @@ entries:
       name: ""
       namespace: ""
       managed: false
+revisions:
+  description:
+    - The manifests that this collection has seen of each pod on this node, also of pods whose manifest is gone.
+    - The texts themselves stay on the node, as they may hold secrets. O(kubestatic.node.static_pod#module:revision) puts one back.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the pod without the node's name.
+      type: str
+    namespace:
+      description: Namespace of the pod.
+      type: str
+    number:
+      description: Counts up from 1 for each pod.
+      type: int
+    time:
+      description: When it was noted, in UTC.
+      type: str
+    reason:
+      description:
+        - V(found) where it was there before this collection, V(edited) where somebody has edited it by hand, V(placed),
+          V(changed), or V(put back) by a rollback, by O(kubestatic.node.static_pod#module:revision) or by a run that was cut off.
+      type: str
+    cause:
+      description: What the task had it from, such as a template, or V(rollback). Empty where there was no task.
+      type: str
+    digest:
+      description: SHA-256 of the text.
+      type: str
+    good:
+      description: Whether a pod was proven to run from it.
+      type: bool
+    in_force:
+      description: Whether it is what the manifest says now.
+      type: bool
+  sample:
+    - name: web
+      namespace: default
+      number: 1
+      time: "2026-11-23T12:00:00.123Z"
+      reason: placed
+      cause: template web.yaml.j2
+      digest: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+      good: true
+      in_force: true
 pods:
   description:
     - Every static pod that the container runtime has, also those whose manifest is gone, with the keys that
@@ -153,9 +200,13 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _proof,
     _verdicts,
 )
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision
 from ansible_collections.kubestatic.node.plugins.module_utils._verdicts import Verdict
 
-_EMPTY: dict[str, t.Any] = {"kubelet": {}, "manifest_dir": "", "entries": [], "pods": []}
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Key
+
+_EMPTY: dict[str, t.Any] = {"kubelet": {}, "manifest_dir": "", "entries": [], "revisions": [], "pods": []}
 
 
 def main() -> None:
@@ -184,11 +235,17 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         if verdict.entry.pod
     }
     placed = node.store.placed(node.manifest_dir)
+    in_force = {verdict.entry.pod.key: verdict.entry.pod.text for verdict in verdicts if verdict.entry.pod}
     return {
         "changed": False,
         "kubelet": {"version": node.kubelet.version, "node_name": node.settings.node_name},
         "manifest_dir": node.manifest_dir,
         "entries": [_entry(verdict, managed=_plan.is_managed(verdict.entry, placed)) for verdict in verdicts],
+        "revisions": [
+            _revision(key, one, in_force=in_force.get(key) == one.text)
+            for key in node.store.pods_with_revisions()
+            for one in node.store.revisions(key)
+        ],
         "pods": _proof.static_pods(snapshot, manifests=pods) if snapshot else [],
     }
 
@@ -204,6 +261,20 @@ def _entry(verdict: Verdict, *, managed: bool) -> dict[str, t.Any]:
         "name": entry.pod.name if entry.pod else "",
         "namespace": entry.pod.namespace if entry.pod else "",
         "managed": managed,
+    }
+
+
+def _revision(key: Key, revision: Revision, *, in_force: bool) -> dict[str, t.Any]:
+    return {
+        "name": key[1],
+        "namespace": key[0],
+        "number": revision.number,
+        "time": _proof.timestamp(revision.time),
+        "reason": revision.reason,
+        "cause": revision.cause,
+        "digest": revision.digest,
+        "good": revision.good,
+        "in_force": in_force,
     }
 
 

@@ -111,6 +111,12 @@ options:
           - strict
           - kubelet
           - none
+      rollback:
+        description: By default the value of O(rollback).
+        type: bool
+      keep_revisions:
+        description: By default the value of O(keep_revisions).
+        type: int
   prune:
     description:
       - Which pods that are not listed in O(pods) are removed from the manifest directory.
@@ -186,6 +192,9 @@ pods:
     downtime_seconds:
       description: As returned by M(kubestatic.node.static_pod).
       type: float
+    revision:
+      description: As returned by M(kubestatic.node.static_pod).
+      type: int
     actions:
       description: What was done for this pod.
       type: list
@@ -210,6 +219,7 @@ pods:
             image: nginx
             restarts: 0
       downtime_seconds: 0.82
+      revision: 2
       actions:
         - changed /etc/kubernetes/manifests/web.yaml
 pruned:

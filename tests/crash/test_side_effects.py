@@ -25,14 +25,14 @@ from ansible_collections.kubestatic.node.plugins.module_utils._store import Stor
 from ansible_collections.kubestatic.node.plugins.modules import static_pods
 from ansible_collections.kubestatic.node.tests.crash import hits
 from ansible_collections.kubestatic.node.tests.crash.hits import ERRORS, KILLS, Run
-from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call, manifest
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import Image, World, call, manifest
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     """``before`` and ``after``: file name -> text of what is in force. ``held_back``: a source has not answered.
 
-    ``again``: the change has been made once already.
+    ``again``: the change has been made once already. ``bad``: no pod of the new manifest is proven, so the old one comes back.
     """
 
     before: dict[str, str]
@@ -40,13 +40,15 @@ class Scenario:
     arguments: dict[str, t.Any]
     held_back: bool = False
     again: bool = False
+    bad: bool = False
 
     def allowed(self, filename: str) -> set[str | None]:
         """What may be in force under this name; None stands for no file."""
-        return {self.before.get(filename), self.after.get(filename)}
+        bad = {entry.get("content") for entry in self.arguments["pods"]} if self.bad else set()
+        return {self.before.get(filename), self.after.get(filename), *bad}
 
 
-OLD, NEW = manifest(image="good:1"), manifest(image="good:2")
+OLD, NEW, BAD = manifest(image="good:1"), manifest(image="good:2"), manifest(image="bad")
 A, B, B2, C, D = (
     manifest("a"), manifest("b"), manifest("b", "good:2"), manifest("c"), manifest("d", "good:1")
 )  # fmt: skip
@@ -56,6 +58,8 @@ SCENARIOS: dict[str, Scenario] = {
     "place": Scenario({}, {"web.yaml": NEW}, {"pods": [{"content": NEW}]}),
     "swap": Scenario(WEB, {"web.yaml": NEW}, {"pods": [{"content": NEW}]}),
     "replace": Scenario(WEB, {"web.yaml": NEW}, {"pods": [{"content": NEW, "strategy": "replace"}]}),
+    "swap, put back": Scenario(WEB, WEB, {"pods": [{"content": BAD}], "settle": 2}, bad=True),
+    "replace, put back": Scenario(WEB, WEB, {"pods": [{"content": BAD, "strategy": "replace"}], "settle": 2}, bad=True),
     "rewrite": Scenario(WEB, {"web.yaml": "# hello\n" + OLD}, {"pods": [{"content": "# hello\n" + OLD}]}),
     "restart": Scenario(WEB, WEB, {"pods": [{"name": "web", "state": "restarted"}]}),
     "restart again": Scenario(WEB, WEB, {"pods": [{"name": "web", "state": "restarted"}]}, again=True),
@@ -90,6 +94,7 @@ class Node:
         for name, text in self.scenario.before.items():
             (self.manifests / name).write_text(text)
         self.world.begin_anew()
+        self.world.images["bad"] = Image(exits=3)
         self.world.settle(3.0)
         if self.scenario.again:
             self.change()
@@ -98,7 +103,9 @@ class Node:
     def change(self) -> dict[str, t.Any]:
         """Run the scenario's change, waiting no longer for the new pods than they need."""
         owner = {"owner": str(os.geteuid()), "group": str(os.getegid())}
-        return call(self.world, static_pods.main, settle=0, wait_timeout=60, **owner, **self.scenario.arguments)
+        return call(
+            self.world, static_pods.main, **{"settle": 0, "wait_timeout": 60, **owner, **self.scenario.arguments}
+        )
 
     def visible(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in self.manifests.iterdir() if not path.name.startswith(".")}
@@ -178,8 +185,11 @@ def require_next_run_succeeds(node: Node, run: Run) -> None:
         node.world.sources_ready = True
         node.world.settle(1.0)
         result = node.change()
-    assert not result.get("failed"), f"after '{run.struck}' the next run fails: {result['msg']}"
-    assert node.visible() == node.scenario.after
+    if node.scenario.bad:
+        require_story_of_both(run, result)
+    else:
+        assert not result.get("failed"), f"after '{run.struck}' the next run fails: {result['msg']}"
+    assert node.visible() == node.scenario.after, run.struck
     assert node.dot_files() == []
     placed = {entry.get("content") for entry in node.scenario.arguments["pods"]} & {*node.scenario.after.values()}
     names = {
@@ -193,6 +203,13 @@ def require_next_run_succeeds(node: Node, run: Run) -> None:
     assert set(node.world.pods()) == {f"{name.partition('.')[0]}-node1" for name in node.scenario.after}
     with _manifest_dir.locked(str(node.manifests)):
         pass
+
+
+def require_story_of_both(run: Run, result: dict[str, t.Any]) -> None:
+    """Why the new manifest did not do, and that the old one is proven again."""
+    assert result["failed"], run.struck
+    assert "exit code 3" in result["msg"], f"{run.struck}: {result['msg']}"
+    assert "is in force again and its pod runs" in result["msg"], f"{run.struck}: {result['msg']}"
 
 
 @pytest.mark.parametrize("how", KILLS)
@@ -223,7 +240,10 @@ def test_without_a_hit_all_is_done(node: Node) -> None:
     node.renew()
     run = hits.failing(node, at=None, how=errno.EIO)
     assert run.result is not None, run.traceback
-    assert not run.result.get("failed"), run.result
+    if node.scenario.bad:
+        require_story_of_both(run, run.result)
+    else:
+        assert not run.result.get("failed"), run.result
     assert node.visible() == node.scenario.after
     assert node.dot_files() == []
     assert any(effect.startswith("rename") for effect in run.seen)

@@ -32,6 +32,8 @@ def main() -> None:
             "wait": {"type": "bool"},
             "wait_timeout": {"type": "int"},
             "validation": {"type": "str"},
+            "rollback": {"type": "bool"},
+            "keep_revisions": {"type": "int"},
             "manifest_dir": {"type": "path", "required": True},
         },
         supports_check_mode=True,

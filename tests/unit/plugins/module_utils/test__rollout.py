@@ -12,7 +12,8 @@ import typing as t
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _manifest_dir, _plan
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
-from ansible_collections.kubestatic.node.plugins.module_utils._plan import Wanted
+from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
+from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import Image, World, manifest
@@ -59,10 +60,18 @@ def roll(world: World, *wishes: Wanted, runtime: bool = True) -> list[Outcome]:
     directory = ManifestDir(world.manifests)
     entries = _manifest_dir.read(world.manifests)
     changes = [_plan.plan(one, entries, node_name="node1", minor=34, placed={}) for one in wishes]
+    node = world.node(runtime=runtime)
+    revisions = Revisions(node.store)
+
+    def write_new(change: Change) -> None:
+        assert change.new
+        directory.write_new(change.filename, change.new.text, finish_file=lambda _path, _final: None)
+
     for change in changes:
         if change.touches_directory and change.new:
-            directory.write_new(change.filename, change.new.text, finish_file=lambda _path, _final: None)
-    return Rollout(world.node(runtime=runtime), directory).run(changes)
+            write_new(change)
+        revisions.record(change)
+    return Rollout(node, directory, revisions=revisions, write_new=write_new).run(changes)
 
 
 def roll_one(world: World, one: Wanted, *, runtime: bool = True) -> Outcome:

@@ -255,7 +255,7 @@ class Missing:
 REFUSALS: list[tuple[str, t.Callable[[World], None] | None, dict[str, t.Any], str]] = [
     ("empty", None, {"content": ""}, "the manifest is empty; it must hold one v1 Pod"),
     ("syntax", None, {"content": "kind: ["}, "YAML syntax error in line"),
-    ("no source", None, {}, "exactly one of content, definition, src, template is needed"),
+    ("no source", None, {}, "exactly one of content, definition, src, template, revision is needed"),
     ("two documents", None, {"content": NEW + "---\n" + OLD}, "more than one YAML document"),
     ("duplicate keys", None, {"content": NEW + "kind: Pod\n"}, "kind (line 9): this key stands there twice"),
     ("unknown field", None, {"content": manifest(hostNetwrk=True)}, "spec.hostNetwrk"),
