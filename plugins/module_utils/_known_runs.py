@@ -60,7 +60,9 @@ class KnownRuns:
 
     def forget(self, change: Change) -> None:
         """The pod is gone for good."""
-        self._runs.pop(change.wanted.key, None)
+        # What has never been seen to run was never measured either, so nothing is read for a pod that was gone before.
+        if self._runs.pop(change.wanted.key, None):
+            self._node.store.forget_downtimes(self._node.manifest_dir, "/".join(change.wanted.key))
 
     def remember(self) -> None:
         """Keep it for the next run."""

@@ -74,6 +74,11 @@ class Change(t.NamedTuple):
     def touches_directory(self) -> bool:
         return self.action not in (KEEP, GONE)
 
+    @property
+    def kind(self) -> str:
+        """In what way the pod is down meanwhile: ``swap``, ``replace``, ``restart``, or empty where it is not, or for good."""
+        return {CHANGE: self.wanted.strategy, RESTART: RESTART}.get(self.action, "")
+
 
 def plan(
     wanted: Wanted, entries: t.Sequence[Entry], *, node_name: str, minor: int, placed: t.Mapping[str, str]

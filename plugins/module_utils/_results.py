@@ -34,11 +34,13 @@ class Applied:
     ``pods``: one result per wanted pod in their order; ``pruned``: one per pod that prune removed. All have the keys
     name, namespace, path, changed, failed, msg, pod, downtime_seconds, revision, actions and diff.
     ``before``: sentences of what was done before the first pod: what a killed run had left, and images.
+    ``plan``: in check mode one entry of `_blast_radius.of` per pod, in the order of ``all``.
     """
 
     pods: list[dict[str, t.Any]]
     pruned: list[dict[str, t.Any]]
     before: list[str]
+    plan: list[dict[str, t.Any]]
 
     @property
     def all(self) -> list[dict[str, t.Any]]:

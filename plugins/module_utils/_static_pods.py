@@ -101,6 +101,7 @@ def _apply(
             rollout = Rollout(node, directory, revisions=revisions, write_new=write_new)
             outcomes = rollout.run(changes)
             snapshot = rollout.snapshot
+            _remember_downtimes(outcomes, node=node)
         for outcome, since in zip(outcomes, edited):
             _mend_attributes(module, outcome, directory=directory)
             if since and outcome.change.touches_directory:
@@ -118,7 +119,8 @@ def _apply(
         )
         for outcome in outcomes
     ]
-    return Applied(results[: len(wanted)], results[len(wanted) :], before)
+    plan = _foretell(changes, node=node, directory=directory) if module.check_mode else []
+    return Applied(results[: len(wanted)], results[len(wanted) :], before, plan)
 
 
 def _start_stopped_kubelet() -> list[str]:
@@ -287,6 +289,32 @@ def _mend_attributes(module: AnsibleModule, outcome: Outcome, *, directory: Mani
     if mended:
         outcome.changed = True
         outcome.actions.append(f"{'would set' if module.check_mode else 'set'} mode and owner of {path}; no restart")
+
+
+def _remember_downtimes(outcomes: t.Sequence[Outcome], *, node: Node) -> None:
+    node.store.remember_downtimes(
+        node.manifest_dir,
+        [
+            ("/".join(one.change.wanted.key), one.change.kind, one.downtime)
+            for one in outcomes
+            if one.downtime is not None and one.change.kind and not one.error
+        ],
+    )
+
+
+def _foretell(changes: t.Sequence[Change], *, node: Node, directory: ManifestDir) -> list[dict[str, t.Any]]:
+    # Runs that do something need neither this room nor those that it loads.
+    from ansible_collections.kubestatic.node.plugins.module_utils import _blast_radius
+
+    downtimes = node.store.downtimes(node.manifest_dir)
+    return [
+        _blast_radius.of(
+            change,
+            path=directory.full_path(change.filename),
+            downtimes=downtimes.get("/".join(change.wanted.key), {}),
+        )
+        for change in changes
+    ]
 
 
 def _would_change(change: Change) -> bool:

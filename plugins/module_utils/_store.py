@@ -18,11 +18,15 @@ DEFAULT_PATH = "/var/lib/kubestatic"
 
 _PLACED = "placed.json"
 _RUNS = "runs.json"
+_DOWNTIMES = "downtimes.json"
 _KUBELET = "kubelet.json"
 _STOPPED = "kubelet-stopped.json"
 _START = "kubelet-start.json"
 _CHANGE = "kubelet-change.json"
 _REVISIONS = "revisions"
+
+# How many downtimes of one pod and one kind of change are kept: enough for a median that one bad day does not move.
+_LAST = 5
 
 
 class Run(t.NamedTuple):
@@ -115,6 +119,35 @@ class Store:
     def remember_revisions(self, pod: tuple[str, str], revisions: t.Iterable[Revision]) -> None:
         self._write(_revisions_file(pod), {"revisions": [list(one) for one in revisions]})
 
+    def downtimes(self, directory: str) -> dict[str, dict[str, list[float]]]:
+        """What changes have taken here, the newest last: namespace/name -> `Change.kind` -> seconds."""
+        found = self._read(_DOWNTIMES).get(directory)
+        return {
+            pod: {
+                kind: [one for one in seconds if type(one) in (int, float)]
+                for kind, seconds in kinds.items()
+                if isinstance(seconds, list)
+            }
+            for pod, kinds in (found.items() if isinstance(found, dict) else ())
+            if isinstance(kinds, dict)
+        }
+
+    def remember_downtimes(self, directory: str, measured: t.Sequence[tuple[str, str, float]]) -> None:
+        """Note (namespace/name, `Change.kind`, seconds) of what has just been done."""
+        if not measured:
+            return
+        pods = self.downtimes(directory)
+        for pod, kind, seconds in measured:
+            kinds = pods.setdefault(pod, {})
+            kinds[kind] = [*kinds.get(kind, []), seconds][-_LAST:]
+        self._write_downtimes(directory, pods)
+
+    def forget_downtimes(self, directory: str, pod: str) -> None:
+        """Forget those of this pod (namespace/name)."""
+        pods = self.downtimes(directory)
+        if pods.pop(pod, None):
+            self._write_downtimes(directory, pods)
+
     @property
     def kubelet(self) -> dict[str, t.Any]:
         """The kubelet that was seen last: ``pid``, ``process`` (its identity) and ``version``; empty for none."""
@@ -172,6 +205,11 @@ class Store:
     def kubelet_stopped_for(self, directory: str) -> None:
         if directory != self.kubelet_stopped_for:
             self._write(_STOPPED, {"directory": directory, "boot": boot_id()} if directory else {})
+
+    def _write_downtimes(self, directory: str, pods: dict[str, dict[str, list[float]]]) -> None:
+        # They only foretell; with an error they would hide what was done.
+        with contextlib.suppress(KubestaticError):
+            self._write(_DOWNTIMES, {**self._read(_DOWNTIMES), directory: pods})
 
     def _change_placed(self, directory: str, files: dict[str, str]) -> None:
         if self.placed(directory) == files:

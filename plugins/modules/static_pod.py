@@ -163,6 +163,78 @@ actions:
   elements: str
   sample:
     - changed /etc/kubernetes/manifests/web.yaml
+plan:
+  description:
+    - What a run would do to the pod, by which fields of the manifest, and for how long the pod would be down.
+    - Check mode compares manifests and does not ask the container runtime. What a run that was cut off has left to do, and
+      mode and owner of a file that would be set, stand in RV(actions) alone.
+  returned: in check mode, unless the task was refused
+  type: dict
+  contains:
+    name:
+      description: Name of the pod without the node's name.
+      type: str
+    namespace:
+      description: Namespace of the pod.
+      type: str
+    path:
+      description: The manifest.
+      type: str
+    effect:
+      description:
+        - V(nothing), as the manifest is there already, or is gone already with O(state=absent).
+        - V(text only), as comments, order or written-out defaults change, which the kubelet does not see. The pod runs on.
+        - V(replace), as the manifest changes. The pod is stopped and another one takes its place, with any O(strategy).
+        - V(restart), with O(state=restarted).
+        - V(new), as there is no manifest of this pod yet.
+        - V(remove), with O(state=absent) or because the pod is pruned.
+      type: str
+    fields:
+      description:
+        - The fields because of which V(replace) is due, 20 at most. Empty with any other effect.
+        - Fields are compared as the kubelet sees them. Those that it drops are not among them, and a default that comes along
+          with another field is, such as C(imagePullPolicy) when the tag C(latest) is left.
+      type: list
+      elements: dict
+      contains:
+        path:
+          description:
+            - The field. Entries of a list are called by their C(name), and by their index where they have none.
+            - For command lines and other lists of plain values, and where entries without a name come or go, it is the list.
+              There is one entry here for each flag that differs, or one for the whole list where only the order differs.
+          type: str
+        before:
+          description:
+            - The value that is in force, as a string; lists and mappings as JSON. None where there is none.
+            - After 200 characters it is cut, and says so.
+            - As results are registered and logged, V((not shown\)) stands for the values of C(env) and C(httpHeaders), for C(volumeAttributes) of
+              C(csi), C(options) of C(flexVolume), for C(kubectl)'s copy of a whole manifest among the annotations, and for
+              what follows C(password), C(passwd), C(secret) or C(token) and a space or C(=) in any other text. Users and passwords in
+              URLs are left out.
+          type: str
+        after:
+          description: The value that would be in force, in the same form.
+          type: str
+    fields_left_out:
+      description: How many more fields differ.
+      type: int
+    expected_downtime_seconds:
+      description:
+        - The median of what the last changes of this pod on this node have taken, in seconds. Up to five are remembered for
+          V(replace) with each O(strategy), and five for V(restart), until the pod is removed.
+        - None where this node has no such history, and where nothing is down or the pod does not come back.
+      type: float
+  sample:
+    name: kube-apiserver
+    namespace: kube-system
+    path: /etc/kubernetes/manifests/kube-apiserver.yaml
+    effect: replace
+    fields:
+      - path: spec.containers[kube-apiserver].command
+        before: --v=2
+        after: --v=4
+    fields_left_out: 0
+    expected_downtime_seconds: 0.97
 """
 
 import typing as t
@@ -195,6 +267,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         **returned,
         "changed": applied.changed,
         "actions": applied.actions,
+        **({"plan": applied.plan[0]} if module.check_mode else {}),
         **({"diff": applied.diff} if module._diff else {}),
         **({"msg": applied.failure} if result["failed"] else {}),
     }

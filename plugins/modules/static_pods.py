@@ -235,6 +235,60 @@ actions:
   elements: str
   sample:
     - changed /etc/kubernetes/manifests/web.yaml
+plan:
+  description:
+    - What a run would do to each pod, by which fields of the manifest, and for how long the pod would be down. First the pods of
+      RV(pods) in their order, then those of RV(pruned).
+    - The playbook C(kubestatic.node.plan) prints it for all nodes in one table.
+  returned: in check mode, unless the task was refused
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the pod without the node's name.
+      type: str
+    namespace:
+      description: Namespace of the pod.
+      type: str
+    path:
+      description: The manifest.
+      type: str
+    effect:
+      description: V(nothing), V(text only), V(replace), V(restart), V(new) or V(remove), as described at M(kubestatic.node.static_pod).
+      type: str
+    fields:
+      description: The fields because of which V(replace) is due, 20 at most, as described at M(kubestatic.node.static_pod).
+      type: list
+      elements: dict
+      contains:
+        path:
+          description: The field.
+          type: str
+        before:
+          description: The value that is in force, as a string without secrets. None where there is none.
+          type: str
+        after:
+          description: The value that would be in force, in the same form.
+          type: str
+    fields_left_out:
+      description: How many more fields differ.
+      type: int
+    expected_downtime_seconds:
+      description:
+        - The median of what the last changes of this pod on this node have taken, in seconds.
+        - None where this node has no such history, and where nothing is down or the pod does not come back.
+      type: float
+  sample:
+    - name: kube-apiserver
+      namespace: kube-system
+      path: /etc/kubernetes/manifests/kube-apiserver.yaml
+      effect: replace
+      fields:
+        - path: spec.containers[kube-apiserver].command
+          before: --v=2
+          after: --v=4
+      fields_left_out: 0
+      expected_downtime_seconds: 0.97
 """
 
 import typing as t
@@ -295,6 +349,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "pods": [_without_diff(result) for result in applied.pods],
         "pruned": [_without_diff(result) for result in applied.pruned],
         "actions": applied.actions,
+        **({"plan": applied.plan} if module.check_mode else {}),
         **({"diff": applied.diff} if module._diff else {}),
         **({"msg": applied.failure} if applied.failure else {}),
     }

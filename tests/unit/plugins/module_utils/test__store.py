@@ -149,3 +149,41 @@ def test_what_is_not_whole_is_no_run(store: Store, torn: object) -> None:
     os.makedirs(store.path)
     pathlib.Path(store.path, "runs.json").write_text(json.dumps({MANIFESTS: {"default/a": torn}}))
     assert store.runs(MANIFESTS) == {}
+
+
+WEB = "default/web"
+
+
+def test_the_last_five_downtimes_of_each_kind_are_remembered(store: Store) -> None:
+    for second in range(7):
+        store.remember_downtimes(MANIFESTS, [(WEB, "swap", float(second)), ("default/b", "restart", 0.5)])
+    store.remember_downtimes("/other", [(WEB, "replace", 12.5)])
+    again = Store(store.path)
+    assert again.downtimes(MANIFESTS) == {WEB: {"swap": [2.0, 3.0, 4.0, 5.0, 6.0]}, "default/b": {"restart": [0.5] * 5}}
+    assert again.downtimes("/other") == {WEB: {"replace": [12.5]}}
+
+
+def test_downtimes_of_one_pod_are_forgotten(store: Store) -> None:
+    store.remember_downtimes(MANIFESTS, [(WEB, "swap", 1.0), ("default/b", "swap", 2.0)])
+    store.forget_downtimes(MANIFESTS, WEB)
+    assert store.downtimes(MANIFESTS) == {"default/b": {"swap": [2.0]}}
+
+
+def test_where_no_downtime_was_measured_nothing_is_written(store: Store) -> None:
+    store.remember_downtimes(MANIFESTS, [])
+    store.forget_downtimes(MANIFESTS, WEB)
+    assert names(store) == []
+
+
+def test_a_downtime_that_cannot_be_noted_fails_nothing(broken_store: Store) -> None:
+    broken_store.remember_downtimes(MANIFESTS, [(WEB, "swap", 1.0)])
+    assert broken_store.downtimes(MANIFESTS) == {}
+
+
+@pytest.mark.parametrize("torn", [[], {WEB: []}, {WEB: {"swap": 1.0}}, {WEB: {"swap": ["1", None, True, 2.0]}}])
+def test_what_is_not_whole_is_no_downtime(store: Store, torn: object) -> None:
+    os.makedirs(store.path)
+    pathlib.Path(store.path, "downtimes.json").write_text(json.dumps({MANIFESTS: torn}))
+    assert store.downtimes(MANIFESTS).get(WEB, {}).get("swap", []) in ([], [2.0])
+    store.remember_downtimes(MANIFESTS, [(WEB, "swap", 3.0)])
+    assert store.downtimes(MANIFESTS)[WEB]["swap"][-1] == 3.0

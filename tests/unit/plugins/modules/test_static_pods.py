@@ -229,6 +229,115 @@ def test_check_mode_refuses_what_the_run_would_refuse(world: World) -> None:
     assert untouched(world, lambda: one(world, check=True, content=text))["msg"] == one(world, content=text)["msg"]
 
 
+# ---- the plan in check mode
+
+
+def plan_of(world: World, **arguments: t.Any) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = untouched(world, lambda: one(world, check=True, **arguments))["plan"]
+    return found
+
+
+IMAGE = {"path": "spec.containers[main].image", "before": "good:1", "after": "good:2"}
+
+EFFECTS: list[tuple[dict[str, t.Any], str, list[dict[str, str]], str]] = [
+    ({"content": OLD}, "nothing", [], "web"),
+    ({"content": "# hello\n" + OLD}, "text only", [], "web"),
+    ({"content": NEW}, "replace", [IMAGE], "web"),
+    ({"content": NEW, "strategy": "replace"}, "replace", [IMAGE], "web"),
+    ({"name": "web", "state": "restarted"}, "restart", [], "web"),
+    ({"name": "web", "state": "absent"}, "remove", [], "web"),
+    ({"name": "none", "state": "absent"}, "nothing", [], "none"),
+    ({"content": manifest("other")}, "new", [], "other"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "effect", "fields", "name"), EFFECTS)
+def test_the_plan_says_what_becomes_of_the_pod_and_why(
+    world: World, arguments: dict[str, t.Any], effect: str, fields: list[dict[str, str]], name: str
+) -> None:
+    write(world, "web.yaml", OLD)
+    assert plan_of(world, **arguments) == {
+        "name": name,
+        "namespace": "default",
+        "path": f"{world.manifests}/{name}.yaml",
+        "effect": effect,
+        "fields": fields,
+        "fields_left_out": 0,
+        "expected_downtime_seconds": None,
+    }
+    boxes = [box.id for box in world.boxes]
+    assert "plan" not in one(world, **arguments)
+    assert ([box.id for box in world.boxes] == boxes) is (effect in ("nothing", "text only")), "it really is so"
+
+
+def test_the_plan_lists_twenty_fields_and_says_how_many_more_there_are(world: World) -> None:
+    def labelled(value: str) -> str:
+        labels = {f"label{number}": value for number in range(23)}
+        return OLD.replace("  name: web\n", f"  name: web\n  labels: {labels}\n", 1)
+
+    write(world, "web.yaml", labelled("old"))
+    found = plan_of(world, content=labelled("new"))
+    assert [field["path"] for field in found["fields"]] == [f"metadata.labels.label{number}" for number in range(20)]
+    assert found["fields_left_out"] == 3
+
+
+def test_downtime_is_expected_by_what_this_pod_has_taken_here_in_the_same_way(world: World) -> None:
+    assert one(world, content=OLD)["downtime_seconds"] is None
+    assert plan_of(world, content=NEW)["expected_downtime_seconds"] is None
+    swapped = one(world, content=NEW)["downtime_seconds"]
+    assert plan_of(world, content=OLD)["expected_downtime_seconds"] == pytest.approx(swapped, abs=0.01)
+    assert plan_of(world, content=OLD, strategy="replace")["expected_downtime_seconds"] is None
+    assert plan_of(world, name="web", state="restarted")["expected_downtime_seconds"] is None
+    replaced = one(world, content=OLD, strategy="replace")["downtime_seconds"]
+    restarted = one(world, name="web", state="restarted")["downtime_seconds"]
+    assert replaced > 10 > restarted
+    assert plan_of(world, content=NEW, strategy="replace")["expected_downtime_seconds"] == pytest.approx(
+        replaced, abs=0.01
+    )
+    assert plan_of(world, name="web", state="restarted")["expected_downtime_seconds"] == pytest.approx(
+        restarted, abs=0.01
+    )
+    for arguments in ({"content": OLD}, {"content": "# hello\n" + OLD}, {"name": "web", "state": "absent"}):
+        assert plan_of(world, **arguments)["expected_downtime_seconds"] is None
+    other = manifest("other")
+    one(world, content=other)
+    assert plan_of(world, content=manifest("other", "good:2"))["expected_downtime_seconds"] is None, "pods differ"
+
+
+@pytest.mark.parametrize(("taken", "expected"), [([3.0], 3.0), ([3.0, 1.0], 2.0), ([40.0, 0.9, 1.0, 1.1, 0.8], 1.0)])
+def test_the_expected_downtime_is_the_median(world: World, taken: list[float], expected: float) -> None:
+    write(world, "web.yaml", OLD)
+    Store(world.store_path).remember_downtimes(world.manifests, [("default/web", "swap", one) for one in taken])
+    assert plan_of(world, content=NEW)["expected_downtime_seconds"] == expected
+
+
+def test_history_goes_with_the_pod(world: World) -> None:
+    one(world, content=OLD)
+    one(world, content=NEW)
+    assert Store(world.store_path).downtimes(world.manifests)
+    one(world, name="web", state="absent")
+    assert Store(world.store_path).downtimes(world.manifests) == {}
+
+
+def test_a_failed_change_is_no_history(world: World) -> None:
+    world.images["crash:1"] = Image(exits=1)
+    one(world, content=OLD)
+    assert one(world, content=manifest(image="crash:1"), settle=5)["failed"]
+    assert Store(world.store_path).downtimes(world.manifests) == {}
+
+
+@pytest.mark.parametrize("arguments", [{"content": OLD}, {"name": "none", "state": "absent"}])
+def test_a_run_that_does_nothing_reads_no_history(
+    world: World, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, t.Any]
+) -> None:
+    one(world, content=OLD)
+    read: list[str] = []
+    real = Store._read
+    monkeypatch.setattr(Store, "_read", lambda store, name: (read.append(name), real(store, name))[1])
+    assert not one(world, **arguments)["changed"]
+    assert "runs.json" in read and "downtimes.json" not in read
+
+
 # ---- refusals: one sentence, all keys, nothing touched
 
 
@@ -747,7 +856,12 @@ def test_prune(world: World, prune: str, left: list[str]) -> None:
     write(world, "theirs.yaml", manifest("theirs"))
     write(world, "bad", "no pod")
     would = untouched(world, lambda: many(world, {"content": manifest("a")}, prune=prune, check=True))
+    assert [(pod["name"], pod["effect"]) for pod in would["plan"]] == [
+        ("a", "new"),
+        *((pod["name"], "remove") for pod in would["pruned"]),
+    ]
     result = many(world, {"content": manifest("a")}, prune=prune)
+    assert "plan" not in result
     assert sorted(files(world)) == left
     assert [pod["name"] for pod in result["pruned"]] == [pod["name"] for pod in would["pruned"]]
     assert len(result["pruned"]) == 4 - len(left)

@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""What check mode tells of each pod: what would become of it, by which fields, and for how long it would be down."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils import _plan
+from ansible_collections.kubestatic.node.plugins.module_utils._differences import differences
+from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+
+MAX_FIELDS = 20
+
+_EFFECTS = {
+    _plan.KEEP: "nothing",
+    _plan.GONE: "nothing",
+    _plan.REWRITE: "text only",
+    _plan.PLACE: "new",
+    _plan.CHANGE: "replace",
+    _plan.RESTART: "restart",
+    _plan.REMOVE: "remove",
+}
+
+
+def of(change: Change, *, path: str, downtimes: t.Mapping[str, t.Sequence[float]]) -> dict[str, t.Any]:
+    """What this change would do to its pod, as results have it.
+
+    `path`: the manifest. `downtimes`: what changes of this pod on this node have taken, in seconds, by `Change.kind`.
+    """
+    namespace, name = change.wanted.key
+    fields = differences(change.old, change.new) if change.action == _plan.CHANGE and change.old and change.new else []
+    return {
+        "name": name,
+        "namespace": namespace,
+        "path": path,
+        "effect": _EFFECTS[change.action],
+        "fields": [difference._asdict() for difference in fields[:MAX_FIELDS]],
+        "fields_left_out": len(fields[MAX_FIELDS:]),
+        "expected_downtime_seconds": _median(downtimes.get(change.kind, ())),
+    }
+
+
+def _median(values: t.Sequence[float]) -> float | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return round((ordered[middle] + ordered[~middle]) / 2, 2)
