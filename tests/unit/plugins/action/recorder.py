@@ -5,7 +5,7 @@
 
 It stands in for static_pod and static_pods, whose own node side needs a kubelet; everything else is the real Ansible.
 ``manifest_dir`` is the "node": each call adds a line to ``calls`` there, the files ``fail``, ``fail-once`` and
-``fail-NAME`` make it fail, and ``hang`` makes it outlast the task's timeout.
+``fail-NAME`` make it fail, ``hang`` makes it outlast the task's timeout, and in check mode it returns what is in ``plan``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,13 @@ def main() -> None:
             if order == "fail-once":
                 os.unlink(os.path.join(node, order))
             module.fail_json(msg="told to fail", actions=["failed"], downtime_seconds=1.5)
-    module.exit_json(changed=not module.check_mode, diff={"before": "a\n", "after": "b\n"}, received=module.params)
+    plan = {}
+    if module.check_mode and os.path.exists(os.path.join(node, "plan")):
+        with open(os.path.join(node, "plan"), encoding="utf-8") as file:
+            plan["plan"] = json.load(file)
+    module.exit_json(
+        changed=not module.check_mode, diff={"before": "a\n", "after": "b\n"}, received=module.params, **plan
+    )
 
 
 if __name__ == "__main__":

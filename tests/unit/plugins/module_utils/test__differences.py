@@ -107,8 +107,10 @@ CASES: list[tuple[str, Pod, Pod, list[tuple[str, str | None, str | None]]]] = [
             (
                 "spec.containers[first]",
                 None,
-                '{"name": "first", "image": "nginx:1", "imagePullPolicy": "IfNotPresent", "terminationMessagePath":'
-                ' "/dev/termination-log", "terminationMessagePolicy": "File"}',
+                (
+                    '{"name": "first", "image": "nginx:1", "imagePullPolicy": "IfNotPresent", "terminationMessagePath":'
+                    ' "/dev/termination-log", "terminationMessagePolicy": "File"}'
+                ),
             )
         ],
     ),
@@ -153,6 +155,12 @@ CASES: list[tuple[str, Pod, Pod, list[tuple[str, str | None, str | None]]]] = [
                 '{"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}',
             )
         ],
+    ),
+    (
+        "null and nothing",
+        pod(resources={"limits": {"cpu": None}}),
+        pod(resources={"limits": {}}),
+        [(f"{C}.resources.limits", '{"cpu": null}', "{}"), (f"{C}.resources.requests", '{"cpu": null}', "{}")],
     ),
     # Secrets.
     (

@@ -164,11 +164,10 @@ def of_pods(world: World, module: types.ModuleType) -> list[dict[str, t.Any]]:
     if module is static_pod_info:
         return [call(world, static_pod_info.main)]
     good: dict[str, t.Any] = {"content": manifest()}
+    other: dict[str, t.Any] = {"content": manifest(image="good:2")}
     bad: dict[str, t.Any] = {"content": manifest().replace("image", "imag")}
     if module is static_pods:
-        good, bad = {"pods": [good]}, {"pods": [bad]}
-    other = {"content": manifest(image="good:2")}
-    other = {"pods": [other]} if module is static_pods else other
+        good, other, bad = {"pods": [good]}, {"pods": [other]}, {"pods": [bad]}
     runs = [{**good, "check": True}, good, {**other, "check": True}, good, bad, {**bad, "check": True}]
     found = [call(world, module.main, settle=0, **ME, **arguments) for arguments in runs]
     assert ["plan" in one for one in found] == [True, False, True, False, False, False]

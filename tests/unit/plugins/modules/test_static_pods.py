@@ -333,7 +333,12 @@ def test_a_run_that_does_nothing_reads_no_history(
     one(world, content=OLD)
     read: list[str] = []
     real = Store._read
-    monkeypatch.setattr(Store, "_read", lambda store, name: (read.append(name), real(store, name))[1])
+
+    def note(store: Store, filename: str) -> dict[str, t.Any]:
+        read.append(filename)
+        return real(store, filename)
+
+    monkeypatch.setattr(Store, "_read", note)
     assert not one(world, **arguments)["changed"]
     assert "runs.json" in read and "downtimes.json" not in read
 
@@ -641,6 +646,7 @@ def test_a_pod_that_runs_an_older_manifest_is_no_proof(world: World, by_hand: bo
     assert result["actions"][0].startswith(
         "stopped the copy of the pod that ran an older manifest; the kubelet held back"
     )
+    assert result["downtime_seconds"] and not Store(world.store_path).downtimes(world.manifests), "no change took that"
     assert not one(world, content=NEW)["changed"]
 
 
