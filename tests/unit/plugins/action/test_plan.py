@@ -19,8 +19,12 @@ if t.TYPE_CHECKING:
 
 HOSTS = ("master1", "master2", "master3")
 VARIABLES = json.dumps({"static_pods_manifest_dir": "{{ node_dir }}", "static_pods_pods": [{"content": "text"}]})
-FLAG = {"path": "spec.containers[main].command", "before": "--v=2", "after": "--v=4"}
-LONG = {"path": "spec.containers[main].args", "before": None, "after": "first\nsecond " + "x" * 100}
+FLAG: dict[str, str | None] = {"path": "spec.containers[main].command", "before": "--v=2", "after": "--v=4"}
+LONG: dict[str, str | None] = {
+    "path": "spec.containers[main].args",
+    "before": None,
+    "after": "first\nsecond " + "x" * 100,
+}
 
 
 def pod(
