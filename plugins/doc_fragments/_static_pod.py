@@ -112,6 +112,29 @@ options:
       - M(kubestatic.node.static_pod_info) lists them.
     type: int
     default: 5
+  restart_on:
+    description:
+      - Files on the node whose change restarts the pod with O(state=present), although its manifest stays the same. The kubelet
+        looks at manifests alone, so a pod runs on with a certificate or a configuration that was renewed beneath it.
+      - V(auto) takes the regular files that the manifest names, and that the pod does not write. These are C(hostPath)
+        volumes that are a file and are mounted with C(readOnly), values of flags in C(command) and C(args) that lie in a
+        C(hostPath) mount, such as C(--etcd-cafile) and C(--config), and the files that are named in a kubeconfig among these.
+        Values with commas, such as those of C(--tls-sni-cert-key), are taken apart.
+      - V(auto) never takes whole directories, the values of flags whose name tells that they are written, such as
+        C(--log-file) and C(--audit-log-path), what another container of the pod may write, and what lies in
+        C(/var/log), C(/proc) or C(/sys). It sees no paths in environment variables, shell scripts and other configuration files.
+      - A list takes exactly its files, by their absolute paths on the node. All of them must be there.
+      - An empty list, the default, takes none.
+      - A file is compared with what it was when the pod was last started by this collection, or, where that is not known, when
+        it was seen for the first time. A link counts as the file behind it, and of files of more than 10 MiB size and
+        time of the last change count. Only digests are kept, in C(/var/lib/kubestatic).
+      - The restart is like that of O(state=restarted), and RV(actions) name the files. Where it is not proven, the next run
+        restarts the pod again.
+      - A pod is not restarted while a file that it was started with is gone, as it may not start again. V(auto) warns of that.
+      - Needs C(crictl) on the node and the kubelet's own directory. Without them V(auto) takes no files, and a list is refused.
+      - V(auto) is the default in the role P(kubestatic.node.static_pods#role).
+    type: raw
+    default: []
 """
 
     POD = r"""
@@ -129,7 +152,7 @@ options:
   state:
     description:
       - V(present) has the manifest in place and the pod proven to run. Where the pod is the same to the kubelet, nothing
-        restarts.
+        restarts, unless O(restart_on) says so.
       - V(absent) removes the manifest and waits until the pod is gone.
       - V(restarted) restarts a pod that is there, with the manifest as it is.
     type: str

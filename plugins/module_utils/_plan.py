@@ -21,6 +21,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir impo
 
 PRESENT, ABSENT, RESTARTED = "present", "absent", "restarted"
 SWAP, REPLACE = "swap", "replace"
+AUTO = "auto"
 
 # What a change does. KEEP and GONE leave the directory as it is, REWRITE changes the text and no pod.
 KEEP, REWRITE, PLACE, CHANGE, RESTART, REMOVE, GONE = "keep", "rewrite", "place", "change", "restart", "remove", "gone"
@@ -58,9 +59,16 @@ class Wanted(t.NamedTuple):
         """What the manifest comes from, in a few words."""
         return f"revision {self.revision}" if self.revision else self.label
 
+    # Files whose change restarts the pod: paths, none, or AUTO for those that the manifest names.
+    restart_on: tuple[str, ...] | str = ()
+
 
 class Change(t.NamedTuple):
-    """What happens to one manifest. ``old`` is what the file holds now, ``new`` what it will hold."""
+    """What happens to one manifest. ``old`` is what the file holds now, ``new`` what it will hold.
+
+    ``baseline``: path -> digest of the files that the pod reads, as they are now. ``changed_files``: those for whose sake alone
+    it is restarted.
+    """
 
     wanted: Wanted
     action: str
@@ -69,6 +77,8 @@ class Change(t.NamedTuple):
     new: Pod | None = None
     old_text: str = ""
     warnings: tuple[Finding, ...] = ()
+    baseline: t.Mapping[str, str] = {}
+    changed_files: tuple[str, ...] = ()
 
     @property
     def touches_directory(self) -> bool:
@@ -78,6 +88,23 @@ class Change(t.NamedTuple):
     def kind(self) -> str:
         """In what way the pod is down meanwhile: ``swap``, ``replace``, ``restart``, or empty where it is not, or for good."""
         return {CHANGE: self.wanted.strategy, RESTART: RESTART}.get(self.action, "")
+
+    def starts_pod(self) -> bool:
+        return self.action in (PLACE, CHANGE, RESTART)
+
+    @property
+    def writes(self) -> bool:
+        """Whether a new text takes the place of the old one."""
+        if self.new is None or not self.touches_directory:
+            return False
+        return self.action != RESTART or self.old is None or self.new.text != self.old.text
+
+    @property
+    def cause(self) -> str:
+        """Why a pod is restarted that was to stay as it is, for the end of a sentence; else empty."""
+        if not self.changed_files:
+            return ""
+        return f": {have_changed(self.changed_files)}" + ("; the text is replaced, too" if self.writes else "")
 
 
 def plan(
@@ -112,6 +139,10 @@ def plan(
         return Change(wanted, PLACE, filename, new=new, old_text=old_text, warnings=warnings)
     action = CHANGE if not new.same_as(old) else KEEP if new.text == old.text else REWRITE
     return Change(wanted, action, found, old=old, new=new, old_text=old.text, warnings=warnings)
+
+
+def have_changed(files: t.Sequence[str]) -> str:
+    return f"{', '.join(files)} {'has' if len(files) == 1 else 'have'} changed"
 
 
 def prunable(

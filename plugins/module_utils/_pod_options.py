@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan, _yaml
@@ -24,6 +25,7 @@ SHARED_OPTIONS: dict[str, dict[str, t.Any]] = {
     "validation": {"type": "str", "choices": ["strict", "kubelet", "none"], "default": "strict"},
     "rollback": {"type": "bool", "default": True},
     "keep_revisions": {"type": "int", "default": 5},
+    "restart_on": {"type": "raw", "default": []},
 }
 
 # Options of one pod alone.
@@ -59,6 +61,7 @@ def wanted_pod(options: t.Mapping[str, t.Any], *, label: str = "") -> Wanted:
     label = ", ".join(part for part in (label, *(f"{file} {options[file]}" for file in _files(options))) if part)
     try:
         pod, key = _subject(options)
+        restart_on = _restart_on(options["restart_on"])
     except KubestaticError as exc:
         raise KubestaticError(f"{label}: {exc}" if label else str(exc)) from None
     return Wanted(
@@ -78,6 +81,7 @@ def wanted_pod(options: t.Mapping[str, t.Any], *, label: str = "") -> Wanted:
         rollback=options["rollback"],
         keep_revisions=options["keep_revisions"],
         revision=options.get("revision") or "",
+        restart_on=restart_on,
     )
 
 
@@ -112,6 +116,19 @@ def _named(options: t.Mapping[str, t.Any], *, needed_for: str) -> _manifest.Key:
     if not options.get("name"):
         raise KubestaticError(f"name is needed for {needed_for}")
     return _manifest.identity(name=options["name"], namespace=options.get("namespace"))
+
+
+def _restart_on(value: t.Any) -> tuple[str, ...] | str:
+    if value == _plan.AUTO:
+        return _plan.AUTO
+    if not isinstance(value, list):
+        raise KubestaticError(f"restart_on: expected auto or a list of files, found {_manifest.describe(value)}")
+    for path in value:
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise KubestaticError(
+                f"restart_on: expected absolute paths of files on the node, found {_manifest.describe(path)} in the list"
+            )
+    return tuple(os.path.normpath(path) for path in value)
 
 
 def _files(options: t.Mapping[str, t.Any]) -> list[str]:

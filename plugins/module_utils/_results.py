@@ -22,7 +22,7 @@ _WOULD = {
     _plan.REWRITE: "would replace the text of {path}: the same pod to the kubelet, no restart",
     _plan.PLACE: "would place {path}",
     _plan.CHANGE: "would change {path} by {strategy} and wait for the new pod",
-    _plan.RESTART: "would restart the pod of {path}",
+    _plan.RESTART: "would restart the pod of {path}{cause}",
     _plan.REMOVE: "would remove {path} and its pod",
 }
 
@@ -75,7 +75,7 @@ def result(
     path = os.path.join(node.manifest_dir, change.filename)
     actions = list(outcome.actions)
     if would and _WOULD[change.action]:
-        actions.append(_WOULD[change.action].format(path=path, strategy=change.wanted.strategy))
+        actions.append(_WOULD[change.action].format(path=path, strategy=change.wanted.strategy, cause=change.cause))
     new_text = change.new.text if change.new else "" if change.action == _plan.REMOVE else change.old_text
     return {
         "name": name,

@@ -104,7 +104,7 @@ class Rollout:
                 change.action == _plan.REMOVE,
                 f"no manifest, as {path} is missing; mend the file system and run again",
             )
-        if change.action in (_plan.CHANGE, _plan.REWRITE, _plan.PLACE) and change.new and text == change.new.text:
+        if change.writes and change.new and text == change.new.text:
             return True, f"the new manifest ({path})"
         return False, f"the previous manifest ({path})"
 

@@ -81,6 +81,7 @@ def _apply(
         before += directory.recover(check_mode=module.check_mode)
         revisions = Revisions(node.store)
         changes = _changes(wanted, node=node, revisions=revisions, prune=prune, prune_options=prune_options)
+        changes = _with_reads(module, changes, node=node, directory=directory)
         for change in changes:
             for finding in change.warnings if change.action != _plan.KEEP else ():
                 module.warn(f"{directory.full_path(change.filename)}: {finding}")
@@ -100,6 +101,7 @@ def _apply(
             )
             rollout = Rollout(node, directory, revisions=revisions, write_new=write_new)
             outcomes = rollout.run(changes)
+            _remember_reads(outcomes, node=node)
             snapshot = rollout.snapshot
             _remember_downtimes(outcomes, node=node)
         for outcome, since in zip(outcomes, edited):
@@ -163,6 +165,43 @@ def _chosen(one: Wanted, revisions: Revisions) -> Wanted:
     return one._replace(pod=revisions.chosen(one.key, one.revision)) if one.revision else one
 
 
+def _with_reads(module: AnsibleModule, changes: list[Change], *, node: Node, directory: ManifestDir) -> list[Change]:
+    """The same changes with the digests of what their pods read: taken before the pods start, as a file may change then."""
+    if not any(change.wanted.restart_on or change.starts_pod for change in changes):
+        return changes
+    from ansible_collections.kubestatic.node.plugins.module_utils import _reads
+
+    known = node.store.reads(node.manifest_dir)
+    judged = []
+    for change in changes:
+        one, warning = _reads.judged(change, known=known.get("/".join(change.wanted.key), {}))
+        judged.append(one)
+        if warning:
+            module.warn(f"{directory.full_path(change.filename)}: {warning}")
+    return judged
+
+
+def _remember_first_sight(changes: t.Sequence[Change], *, node: Node) -> None:
+    """Note files that are new to the store. One that differs from its note does so until a pod is proven that has read it."""
+    seen = {"/".join(change.wanted.key): change.baseline for change in changes if change.baseline}
+    if seen:
+        known = node.store.reads(node.manifest_dir)
+        node.store.remember_reads(
+            node.manifest_dir, {pod: {**files, **known.get(pod, {})} for pod, files in seen.items()}
+        )
+
+
+def _remember_reads(outcomes: t.Sequence[Outcome], *, node: Node) -> None:
+    """What pods were started with, once they are proven."""
+    started = [one.change for one in outcomes if one.change.starts_pod and one.done and not one.error]
+    if started:
+        # Without this note a pod is restarted once more; with an error it would hide what was done.
+        with contextlib.suppress(KubestaticError):
+            node.store.remember_reads(
+                node.manifest_dir, {"/".join(change.wanted.key): change.baseline for change in started}
+            )
+
+
 def _require_distinct_files(changes: t.Sequence[Change]) -> None:
     seen: dict[str, Change] = {}
     for change in changes:
@@ -192,8 +231,13 @@ def _possible(one: Wanted, node: Node) -> Wanted:
         raise KubestaticError(
             f"pod {'/'.join(one.key)}: restarting needs crictl on the node and the kubelet's own directory"
         )
+    if one.restart_on and one.restart_on != _plan.AUTO and one.state != _plan.ABSENT:
+        raise KubestaticError(
+            f"pod {'/'.join(one.key)}: restart_on needs crictl on the node and the kubelet's own directory; install crictl, leave"
+            " manifest_dir out, or leave restart_on out"
+        )
     # Nothing tells when the old pod is gone, so there is nothing that a swap could wait for.
-    return one._replace(strategy=_plan.REPLACE)
+    return one._replace(strategy=_plan.REPLACE, restart_on=())
 
 
 def _prepare(
@@ -222,20 +266,17 @@ def _prepare(
         before.extend(pulled)
     with contextlib.ExitStack() as undo:
         for change in active:
-            if change.new is not None and change.action != _plan.RESTART:
+            if change.writes:
                 write_new(change)
                 undo.callback(directory.tidy, change.filename)
         directory.sync()
-        ours = {
-            change.filename: "/".join(change.wanted.key)
-            for change in active
-            if change.new and change.action != _plan.RESTART
-        }
+        ours = {change.filename: "/".join(change.wanted.key) for change in active if change.writes}
         node.store.remember_placed(directory.path, ours)
         for change in changes:
             # What is only looked at can be looked at on a node whose /var is full, too.
             with contextlib.nullcontext() if change.touches_directory else contextlib.suppress(KubestaticError):
                 revisions.record(change)
+        _remember_first_sight(changes, node=node)
         undo.pop_all()
 
 
@@ -274,7 +315,7 @@ def _write_new(module: AnsibleModule, directory: ManifestDir, change: Change) ->
 def _mend_attributes(module: AnsibleModule, outcome: Outcome, *, directory: ManifestDir) -> None:
     """Mode and owner of a manifest that stays: the kubelet reads the file again and sees the same pod."""
     change = outcome.change
-    if change.action != _plan.KEEP:
+    if change.action != _plan.KEEP and not change.changed_files:
         return
     path = directory.full_path(change.filename)
     if os.path.islink(path):

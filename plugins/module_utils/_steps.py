@@ -223,7 +223,9 @@ class ChangeSteps:
 
     def _restart(self, outcome: Outcome) -> Steps:
         yield from self._swap(
-            outcome, what=f"restarted the pod of {self._path(outcome)}, whose manifest stays the same"
+            outcome,
+            what=f"restarted the pod of {self._path(outcome)}"
+            + (outcome.change.cause or ", whose manifest stays the same"),
         )
 
     def _swap(self, outcome: Outcome, *, what: str, what_was: str = "the previous manifest") -> Steps:
@@ -264,7 +266,7 @@ class ChangeSteps:
 
     def _put_in_force(self, outcome: Outcome) -> None:
         outcome.in_force_since = time.time()
-        if outcome.change.action == _plan.RESTART:
+        if outcome.change.action == _plan.RESTART and not outcome.change.writes:
             self._directory.put_back(outcome.change.filename)
         else:
             self._directory.place(outcome.change.filename)

@@ -19,6 +19,7 @@ DEFAULT_PATH = "/var/lib/kubestatic"
 _PLACED = "placed.json"
 _RUNS = "runs.json"
 _DOWNTIMES = "downtimes.json"
+_READS = "reads.json"
 _KUBELET = "kubelet.json"
 _STOPPED = "kubelet-stopped.json"
 _START = "kubelet-start.json"
@@ -78,8 +79,25 @@ class Store:
         self._change_placed(directory, {**self.placed(directory), **files})
 
     def forget_placed(self, directory: str, pod: str) -> None:
-        """Forget the file of this pod (namespace/name)."""
+        """Forget the file of this pod (namespace/name), and what it reads."""
         self._change_placed(directory, {name: key for name, key in self.placed(directory).items() if key != pod})
+        self.remember_reads(directory, {pod: {}})
+
+    def reads(self, directory: str) -> dict[str, dict[str, str]]:
+        """What the pods of this manifest directory were started with: namespace/name -> path -> SHA-256 of the file.
+
+        Nothing else of a file is kept, as keys and tokens are among them.
+        """
+        found = self._read(_READS).get(directory)
+        pods = found if isinstance(found, dict) else {}
+        return {pod: files for pod, files in pods.items() if isinstance(files, dict)}
+
+    def remember_reads(self, directory: str, pods: t.Mapping[str, t.Mapping[str, str]]) -> None:
+        """Note what these pods read, and forget those that read nothing."""
+        before = self.reads(directory)
+        after = {pod: dict(files) for pod, files in {**before, **pods}.items() if files}
+        if after != before:
+            self._write(_READS, {**self._read(_READS), directory: after})
 
     def runs(self, directory: str) -> dict[tuple[str, str], Run]:
         """What this collection has seen running: (namespace, name) -> the run."""

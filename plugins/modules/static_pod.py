@@ -80,7 +80,13 @@ EXAMPLES = r"""
                 containerPort: 80
   throttle: 1
 
-- name: Restart the API server of each master in turn, after its certificates were renewed
+- name: Restart the proxy of each master in turn where a file that its manifest names has changed
+  kubestatic.node.static_pod:
+    template: proxy.yaml.j2
+    restart_on: auto
+  throttle: 1
+
+- name: Restart the API server of each master in turn, whatever has changed
   kubestatic.node.static_pod:
     name: kube-apiserver
     namespace: kube-system

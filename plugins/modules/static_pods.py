@@ -117,6 +117,9 @@ options:
       keep_revisions:
         description: By default the value of O(keep_revisions).
         type: int
+      restart_on:
+        description: By default the value of O(restart_on). An empty list takes no files for this pod.
+        type: raw
   prune:
     description:
       - Which pods that are not listed in O(pods) are removed from the manifest directory.
@@ -150,6 +153,16 @@ EXAMPLES = r"""
       - template: apiserver.yaml.j2
         depends_on:
           - etcd
+  throttle: 1
+
+- name: The API server is restarted after its certificates were renewed, the proxy after one more file was changed, nothing else
+  kubestatic.node.static_pods:
+    restart_on: auto
+    pods:
+      - template: apiserver.yaml.j2
+      - template: proxy.yaml.j2
+        restart_on:
+          - /etc/proxy/allowed.txt
   throttle: 1
 
 - name: What shall run here and nothing else, without waiting for any of it

@@ -34,6 +34,7 @@ def main() -> None:
             "validation": {"type": "str"},
             "rollback": {"type": "bool"},
             "keep_revisions": {"type": "int"},
+            "restart_on": {"type": "raw"},
             "manifest_dir": {"type": "path", "required": True},
         },
         supports_check_mode=True,
