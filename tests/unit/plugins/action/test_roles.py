@@ -37,6 +37,12 @@ def test_shared_options_of_pods_are_those_of_the_module(name: str) -> None:
     assert mine == _pod_options.SHARED_OPTIONS[name]
 
 
+def test_restart_on_is_auto_in_the_role_alone() -> None:
+    mine = options("static_pods")["static_pods_restart_on"]
+    assert (mine["type"], mine["default"]) == (_pod_options.SHARED_OPTIONS["restart_on"]["type"], "auto")
+    assert _pod_options.SHARED_OPTIONS["restart_on"]["default"] == []
+
+
 def test_options_of_the_kubelet_are_those_of_the_module() -> None:
     """All but those that make no sense in a role: it always waits, and has the directory made."""
     module: dict[str, dict[str, t.Any]] = yaml.safe_load(kubelet_config.DOCUMENTATION)["options"]

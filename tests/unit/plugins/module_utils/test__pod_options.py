@@ -75,6 +75,13 @@ def test_states_that_take_a_name(state: str, namespace: str | None, expected: st
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"), [([], ()), ("auto", "auto"), (["/etc/a", "/etc/../srv//b"], ("/etc/a", "/srv/b"))]
+)
+def test_restart_on(value: t.Any, expected: tuple[str, ...] | str) -> None:
+    assert ask(content=CONTENT, restart_on=value).restart_on == expected
+
+
+@pytest.mark.parametrize(
     ("depends_on", "keys"),
     [
         (None, ()),
@@ -110,6 +117,16 @@ CONTRADICTIONS: list[tuple[dict[str, t.Any], str]] = [
         "state: absent takes name and namespace, not content; remove content",
     ),
     ({"state": "restarted", "name": "web", "template": "a"}, "state: restarted takes name and namespace, not template"),
+    (
+        {"content": CONTENT, "restart_on": "/etc/a"},
+        "restart_on: expected auto or a list of files, found the string '/etc/a'",
+    ),
+    ({"content": CONTENT, "restart_on": True}, "found the boolean true"),
+    (
+        {"content": CONTENT, "restart_on": ["/etc/a", "b"]},
+        "restart_on: expected absolute paths of files on the node, found the string 'b' in the list",
+    ),
+    ({"content": CONTENT, "restart_on": [None]}, "found nothing in the list"),
 ]
 
 

@@ -94,6 +94,30 @@ def test_a_store_that_cannot_be_written_is_named(broken_store: Store) -> None:
         broken_store.remember_placed(MANIFESTS, {"a.yaml": "default/a"})
 
 
+def test_what_pods_read_is_remembered_until_they_go(store: Store) -> None:
+    assert store.reads(MANIFESTS) == {}
+    store.remember_reads(MANIFESTS, {"default/a": {}})
+    store.forget_placed(MANIFESTS, "default/a")
+    assert names(store) == []
+    store.remember_reads(MANIFESTS, {"default/a": {"/x": "1"}, "default/b": {"/y": "2"}})
+    store.remember_reads("/other", {"default/a": {"/x": "3"}})
+    before = os.stat(os.path.join(store.path, "reads.json"))
+    store.remember_reads(MANIFESTS, {"default/a": {"/x": "1"}})
+    assert os.stat(os.path.join(store.path, "reads.json")) == before
+    store.remember_reads(MANIFESTS, {"default/a": {"/z": "4"}})
+    assert Store(store.path).reads(MANIFESTS) == {"default/a": {"/z": "4"}, "default/b": {"/y": "2"}}
+    store.forget_placed(MANIFESTS, "default/a")
+    assert store.reads(MANIFESTS) == {"default/b": {"/y": "2"}}
+    assert store.reads("/other") == {"default/a": {"/x": "3"}}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{MANIFESTS: []}", "{MANIFESTS: {'default/a': 'x'}}"])
+def test_a_torn_note_of_reads_counts_as_empty(store: Store, content: str) -> None:
+    os.makedirs(store.path)
+    pathlib.Path(store.path, "reads.json").write_text(content.replace("MANIFESTS", repr(MANIFESTS)).replace("'", '"'))
+    assert store.reads(MANIFESTS) == {}
+
+
 SEEN = {"pid": 92, "process": "boot 17", "version": "1.34.4"}
 
 
