@@ -19,7 +19,7 @@ import shutil
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir, _reads
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pods
@@ -32,7 +32,8 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world i
 class Scenario:
     """``before`` and ``after``: file name -> text of what is in force. ``held_back``: a source has not answered.
 
-    ``again``: the change has been made once already. ``bad``: no pod of the new manifest is proven, so the old one comes back.
+    ``again``: the change has been made once already. ``renewed``: a file that the pods read has changed since then.
+    ``bad``: no pod of the new manifest is proven, so the old one comes back.
     """
 
     before: dict[str, str]
@@ -41,6 +42,7 @@ class Scenario:
     held_back: bool = False
     again: bool = False
     bad: bool = False
+    renewed: bool = False
 
     def allowed(self, filename: str) -> set[str | None]:
         """What may be in force under this name; None stands for no file."""
@@ -63,6 +65,10 @@ SCENARIOS: dict[str, Scenario] = {
     "rewrite": Scenario(WEB, {"web.yaml": "# hello\n" + OLD}, {"pods": [{"content": "# hello\n" + OLD}]}),
     "restart": Scenario(WEB, WEB, {"pods": [{"name": "web", "state": "restarted"}]}),
     "restart again": Scenario(WEB, WEB, {"pods": [{"name": "web", "state": "restarted"}]}, again=True),
+    "a file changed": Scenario(WEB, WEB, {"pods": [{"content": OLD}]}, renewed=True),
+    "a file and the text changed": Scenario(
+        WEB, {"web.yaml": "# hello\n" + OLD}, {"pods": [{"content": "# hello\n" + OLD}]}, renewed=True
+    ),
     "remove": Scenario(WEB, {}, {"pods": [{"name": "web", "state": "absent"}]}),
     "many": Scenario(
         {"b.yaml": B, "c.yaml": C, "d.yaml": D},
@@ -83,6 +89,7 @@ class Node:
         self.watched = (str(root),)
         self.manifests = root / "manifests"
         self.store = root / "store"
+        self.read = root / "read"
         arguments = ["--kubeconfig=/k"] if scenario.held_back else []
         self.world = World(str(self.manifests), str(self.store), kubelet_arguments=arguments)
 
@@ -96,16 +103,27 @@ class Node:
         self.world.begin_anew()
         self.world.images["bad"] = Image(exits=3)
         self.world.settle(3.0)
+        self.read.write_text("old")
+        if self.scenario.renewed:
+            call(
+                self.world,
+                static_pods.main,
+                pods=[{"content": text} for text in self.scenario.before.values()],
+                **self._common(),
+            )
+            self.read.write_text("new")
         if self.scenario.again:
             self.change()
         self.world.sources_ready = not self.scenario.held_back
 
     def change(self) -> dict[str, t.Any]:
         """Run the scenario's change, waiting no longer for the new pods than they need."""
+        return call(self.world, static_pods.main, **{**self._common(), **self.scenario.arguments})
+
+    def _common(self) -> dict[str, t.Any]:
         owner = {"owner": str(os.geteuid()), "group": str(os.getegid())}
-        return call(
-            self.world, static_pods.main, **{"settle": 0, "wait_timeout": 60, **owner, **self.scenario.arguments}
-        )
+        restart_on = [str(self.read)] if self.scenario.renewed else []
+        return {"settle": 0, "wait_timeout": 60, "restart_on": restart_on, **owner}
 
     def visible(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in self.manifests.iterdir() if not path.name.startswith(".")}
@@ -196,6 +214,9 @@ def require_next_run_succeeds(node: Node, run: Run) -> None:
         name for name, text in node.scenario.after.items() if text in placed and node.scenario.before.get(name) != text
     }
     assert Store(str(node.store)).placed(str(node.manifests)).keys() >= names
+    if node.scenario.renewed:
+        noted = Store(str(node.store)).reads(str(node.manifests))["default/web"]
+        assert noted == _reads.digests([str(node.read)]), f"after '{run.struck}' the pod is not restarted"
     assert node.world.kubelet_runs
     assert not Store(str(node.store)).kubelet_stopped_for
     node.world.sources_ready = True
