@@ -109,7 +109,7 @@ def named(pod: Pod) -> set[str]:
         writable = [*others, *(mount.host for mount in own if mount.writable)]
         certain, likely = set(), {mount.path for mount in own}
         for flag, value in _flags(container):
-            paths = {os.path.normpath(part) for part in {value, *re.split("[,:]", value)} if part.startswith("/")}
+            paths = {os.path.normpath(part) for part in re.split("[,:]", value) if part.startswith("/")}
             if _is_written(flag):
                 written |= {_on_node(path, own) for path in paths}
             else:
