@@ -114,7 +114,7 @@ options:
     default: 5
   restart_on:
     description:
-      - Files on the node whose change restarts the pod with O(state=present), although its manifest stays the same. The kubelet
+      - Files on the node whose change restarts the pod with C(state=present), although its manifest stays the same. The kubelet
         looks at manifests alone, so a pod runs on with a certificate or a configuration that was renewed beneath it.
       - V(auto) takes the regular files that the manifest names, and that the pod does not write. These are C(hostPath)
         volumes that are a file and are mounted with C(readOnly), values of flags in C(command) and C(args) that lie in a
@@ -128,7 +128,7 @@ options:
       - A file is compared with what it was when the pod was last started by this collection, or, where that is not known, when
         it was seen for the first time. A link counts as the file behind it, and of files of more than 10 MiB size and
         time of the last change count. Only digests are kept, in C(/var/lib/kubestatic).
-      - The restart is like that of O(state=restarted), and RV(actions) name the files. Where it is not proven, the next run
+      - The restart is like that of C(state=restarted), and RV(actions) name the files. Where it is not proven, the next run
         restarts the pod again.
       - A pod is not restarted while a file that it was started with is gone, as it may not start again. V(auto) warns of that.
       - Needs C(crictl) on the node and the kubelet's own directory. Without them V(auto) takes no files, and a list is refused.

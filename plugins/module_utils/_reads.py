@@ -26,22 +26,9 @@ _WHOLE_BYTES = 10 * 1024 * 1024
 # Words in the names of flags whose file the program writes: --log-file and --audit-log-path of the control plane,
 # --write-config-to of the scheduler, --log-outputs of etcd, --pid and the like of proxies.
 _WRITING = {
-    *("backup", "cache", "cpuprofile", "data", "database", "db", "dump", "keylog", "lock", "lockfile", "log"),
-    *(
-        "logfile",
-        "logs",
-        "memprofile",
-        "out",
-        "output",
-        "outputs",
-        "pid",
-        "pidfile",
-        "profile",
-        "record",
-        "report",
-        "save",
-    ),
-    *("snapshot", "socket", "state", "storage", "temp", "tmp", "trace", "write"),
+    *("log", "logs", "logfile", "out", "output", "outputs", "write", "record", "report", "trace", "dump"),
+    *("profile", "cpuprofile", "memprofile", "keylog", "pid", "pidfile", "lock", "lockfile", "socket"),
+    *("backup", "cache", "data", "database", "db", "save", "snapshot", "state", "storage", "temp", "tmp"),
 }
 
 # What lies there changes by itself, also where a pod only reads it.
@@ -107,7 +94,8 @@ def named(pod: Pod) -> set[str]:
         # What another container may write is made for this one; only a flag tells that a container reads what it may write.
         others = [mount.host for each in mounts if each is not own for mount in each if mount.writable]
         writable = [*others, *(mount.host for mount in own if mount.writable)]
-        certain, likely = set(), {mount.path for mount in own}
+        certain: set[str] = set()
+        likely = {mount.path for mount in own}
         for flag, value in _flags(container):
             paths = {os.path.normpath(part) for part in re.split("[,:]", value) if part.startswith("/")}
             if _is_written(flag):

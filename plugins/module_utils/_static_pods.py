@@ -193,7 +193,7 @@ def _remember_first_sight(changes: t.Sequence[Change], *, node: Node) -> None:
 
 def _remember_reads(outcomes: t.Sequence[Outcome], *, node: Node) -> None:
     """What pods were started with, once they are proven."""
-    started = [one.change for one in outcomes if one.change.starts_pod and one.done and not one.error]
+    started = [one.change for one in outcomes if one.change.starts_pod and one.done]
     if started:
         # Without this note a pod is restarted once more; with an error it would hide what was done.
         with contextlib.suppress(KubestaticError):

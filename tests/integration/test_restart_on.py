@@ -46,7 +46,7 @@ def renew(node: Node, name: str) -> None:
 
 def seen_by_pod(node: Node, path: str) -> str:
     (container,) = node.running("web")
-    return node.sh(f"crictl exec {container} cat {path}").strip()
+    return str(node.sh(f"crictl exec {container} cat {path}").strip())
 
 
 @pytest.mark.parametrize(("name", "path"), [("pki/ca.crt", "/pki/ca.crt"), ("app.conf", "/etc/app.conf")])
