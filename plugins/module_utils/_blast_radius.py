@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _plan
 from ansible_collections.kubestatic.node.plugins.module_utils._differences import differences
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 
 MAX_FIELDS = 20
@@ -31,15 +32,23 @@ def of(change: Change, *, path: str, downtimes: t.Mapping[str, t.Sequence[float]
     `path`: the manifest. `downtimes`: what changes of this pod on this node have taken, in seconds, by `Change.kind`.
     """
     namespace, name = change.wanted.key
-    fields = differences(change.old, change.new) if change.action == _plan.CHANGE and change.old and change.new else []
+    both = (change.old, change.new) if change.action == _plan.CHANGE else (None, None)
     return {
         "name": name,
         "namespace": namespace,
         "path": path,
         "effect": _EFFECTS[change.action],
-        "fields": [difference._asdict() for difference in fields[:MAX_FIELDS]],
-        "fields_left_out": len(fields[MAX_FIELDS:]),
+        **fields(*both),
         "expected_downtime_seconds": _median(downtimes.get(change.kind, ())),
+    }
+
+
+def fields(before: Pod | None, after: Pod | None) -> dict[str, t.Any]:
+    """``fields`` and ``fields_left_out``: in what the kubelet sees two pods; nothing where one of them is None."""
+    found = differences(before, after) if before and after else []
+    return {
+        "fields": [difference._asdict() for difference in found[:MAX_FIELDS]],
+        "fields_left_out": len(found[MAX_FIELDS:]),
     }
 
 

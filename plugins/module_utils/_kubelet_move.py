@@ -29,6 +29,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir impo
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import SetContext
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import SHARED_OPTIONS, wanted_pod
+from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
@@ -132,7 +133,7 @@ def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False) -> N
     if is_read:
         node = node._replace(settings=node.settings.with_manifest_dir(node.manifest_dir))
     with _manifest_dir.locked(node.manifest_dir):
-        outcomes = Rollout(node, ManifestDir(node.manifest_dir)).run(changes)
+        outcomes = Rollout(node, ManifestDir(node.manifest_dir), revisions=Revisions(node.store)).run(changes)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         raise KubestaticError(f"{failed[0].change.filename}: {failed[0].error}")

@@ -89,6 +89,7 @@ class Change(t.NamedTuple):
         """In what way the pod is down meanwhile: ``swap``, ``replace``, ``restart``, or empty where it is not, or for good."""
         return {CHANGE: self.wanted.strategy, RESTART: RESTART}.get(self.action, "")
 
+    @property
     def starts_pod(self) -> bool:
         return self.action in (PLACE, CHANGE, RESTART)
 

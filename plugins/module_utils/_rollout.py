@@ -34,7 +34,12 @@ class Rollout:
     """Carries out the changes of one call on one node; their new manifests lie there as dot-files already."""
 
     def __init__(
-        self, node: Node, directory: ManifestDir, *, revisions: Revisions, write_new: t.Callable[[Change], None]
+        self,
+        node: Node,
+        directory: ManifestDir,
+        *,
+        revisions: Revisions,
+        write_new: t.Callable[[Change], None] | None = None,
     ) -> None:
         self._directory = directory
         self._watch = Watch(node)

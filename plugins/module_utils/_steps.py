@@ -58,7 +58,7 @@ class _NotProven(KubestaticError):
 class ChangeSteps:
     """What is done for one pod on one node; the new manifest lies there as a dot-file already.
 
-    ``write_new(change)`` writes that dot-file, for the manifest of a revision that is put back.
+    ``write_new(change)`` writes that dot-file, for the manifest of a revision that is put back; None where none shall be.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ChangeSteps:
         watch: Watch,
         known: KnownRuns,
         revisions: Revisions,
-        write_new: t.Callable[[Change], None],
+        write_new: t.Callable[[Change], None] | None,
     ) -> None:
         self._node = node
         self._directory = directory
@@ -103,7 +103,7 @@ class ChangeSteps:
         if not change.wanted.rollback:
             raise KubestaticError(f"{story}, as rollback is false")
         revision = self._revisions.way_back(change)
-        if revision is None or change.new is None:
+        if revision is None or change.new is None or self._write_new is None:
             raise KubestaticError(story)
         good = _manifest.parse(revision.text)
         worse = _one_way.reason(change.new, good)

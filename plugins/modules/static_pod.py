@@ -191,7 +191,7 @@ plan:
         - V(nothing), as the manifest is there already, or is gone already with O(state=absent).
         - V(text only), as comments, order or written-out defaults change, which the kubelet does not see. The pod runs on.
         - V(replace), as the manifest changes. The pod is stopped and another one takes its place, with any O(strategy).
-        - V(restart), with O(state=restarted).
+        - V(restart), with O(state=restarted), or as a file of O(restart_on) has changed.
         - V(new), as there is no manifest of this pod yet.
         - V(remove), with O(state=absent) or because the pod is pruned.
       type: str

@@ -156,6 +156,15 @@ revisions:
     in_force:
       description: Whether it is what the manifest says now.
       type: bool
+    fields:
+      description:
+        - In which fields it differs from the revision before it, of the form of RV(kubestatic.node.static_pod#module:plan.fields). Empty for
+          the first, and where the kubelet sees no difference.
+      type: list
+      elements: dict
+    fields_left_out:
+      description: How many more there are than the 20 in RV(revisions[].fields).
+      type: int
   sample:
     - name: web
       namespace: default
@@ -166,6 +175,8 @@ revisions:
       digest: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
       good: true
       in_force: true
+      fields: []
+      fields_left_out: 0
 pods:
   description:
     - Every static pod that the container runtime has, also those whose manifest is gone, with the keys that
@@ -192,7 +203,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _blast_radius,
     _command,
+    _manifest,
     _manifest_dir,
     _module,
     _node,
@@ -242,9 +255,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "manifest_dir": node.manifest_dir,
         "entries": [_entry(verdict, managed=_plan.is_managed(verdict.entry, placed)) for verdict in verdicts],
         "revisions": [
-            _revision(key, one, in_force=in_force.get(key) == one.text)
+            one
             for key in node.store.pods_with_revisions()
-            for one in node.store.revisions(key)
+            for one in _revisions(key, node.store.revisions(key), in_force=in_force.get(key))
         ],
         "pods": _proof.static_pods(snapshot, manifests=pods) if snapshot else [],
     }
@@ -264,18 +277,24 @@ def _entry(verdict: Verdict, *, managed: bool) -> dict[str, t.Any]:
     }
 
 
-def _revision(key: Key, revision: Revision, *, in_force: bool) -> dict[str, t.Any]:
-    return {
-        "name": key[1],
-        "namespace": key[0],
-        "number": revision.number,
-        "time": _proof.timestamp(revision.time),
-        "reason": revision.reason,
-        "cause": revision.cause,
-        "digest": revision.digest,
-        "good": revision.good,
-        "in_force": in_force,
-    }
+def _revisions(key: Key, revisions: t.Sequence[Revision], *, in_force: str | None) -> t.Iterator[dict[str, t.Any]]:
+    """`in_force`: the text of the manifest, None where there is none."""
+    before = None
+    for one in revisions:
+        pod = _manifest.parse(one.text)
+        yield {
+            "name": key[1],
+            "namespace": key[0],
+            "number": one.number,
+            "time": _proof.timestamp(one.time),
+            "reason": one.reason,
+            "cause": one.cause,
+            "digest": one.digest,
+            "good": one.good,
+            "in_force": one.text == in_force,
+            **_blast_radius.fields(before, pod),
+        }
+        before = pod
 
 
 if __name__ == "__main__":

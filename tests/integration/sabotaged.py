@@ -34,9 +34,4 @@ def run(node: Node, module: str, *, at: int, directories: t.Sequence[str], **opt
         f"cat > {_PLACE}/order.json; rm -f {_PLACE}/struck", stdin=json.dumps({"at": at, "directories": directories})
     )
     node.module(module, f"--extra-vars=ansible_python_interpreter={_PLACE}/python", **options)
-    return node.sh(f"cat {_PLACE}/struck 2>/dev/null; true")
-
-
-def seen(node: Node) -> list[str]:
-    """The side effects of the last run that came to its end."""
-    return node.sh(f"cat {_PLACE}/seen").splitlines()
+    return str(node.sh(f"cat {_PLACE}/struck 2>/dev/null; true"))

@@ -53,7 +53,7 @@ def test_killed_at_each_side_effect(masters: list[Node]) -> None:
 def killed(node: Node, first: int, step: int) -> list[str]:
     """Every `step`th side effect from number `first` on, as long as there is one; what they were."""
     before = files(node)
-    struck = []
+    struck: list[str] = []
     for number in itertools.count(first, step):
         # Another pod each time: a kubelet starts one late that has ended some times.
         assert not node.module("static_pod", definition=with_env("web", str(number)))["failed"]

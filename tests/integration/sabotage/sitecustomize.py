@@ -3,17 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Python on a test node loads before a module that shall be killed: the saboteur of tests/crash, at work in it.
 
-It reads ``order.json`` beside it, keys directories and at, and leaves there ``struck`` where it kills, and ``seen`` where
-the module comes to its end.
+It reads ``order.json`` beside it, keys directories and at, and leaves ``struck`` there where it kills.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import pathlib
 import subprocess
 import typing as t
+from unittest import mock
 
 from saboteur import Saboteur
 
@@ -30,8 +29,7 @@ def _started(process: t.Any, args: t.Any, *more: t.Any, **options: t.Any) -> Non
     _start(process, args, *more, **options)
 
 
-subprocess.Popen.__init__ = _started  # type: ignore[method-assign]
+mock.patch.object(subprocess.Popen, "__init__", _started).start()
 # Kept, as a context that is collected ends.
 _at_work = _saboteur.at_work()
 _at_work.__enter__()
-atexit.register(lambda: (_HERE / "seen").write_text("\n".join(_saboteur.seen)))

@@ -58,7 +58,11 @@ def noted(world: World) -> dict[str, dict[str, str]]:
 
 
 def store_files(world: World) -> dict[str, tuple[int, str]]:
-    return {path.name: (path.stat().st_ino, path.read_text()) for path in pathlib.Path(world.store_path).iterdir()}
+    return {
+        path.name: (path.stat().st_ino, path.read_text())
+        for path in pathlib.Path(world.store_path).rglob("*")
+        if path.is_file()
+    }
 
 
 def rests(world: World, **arguments: t.Any) -> None:

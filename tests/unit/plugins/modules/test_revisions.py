@@ -128,6 +128,13 @@ def test_a_full_store_ends_a_change_before_it_begins(world: World) -> None:
     assert text(world) == ONE and world.pods() == {"web-node1": "good:1"}
 
 
+def test_each_tells_its_difference_to_the_one_before(world: World) -> None:
+    for content in (ONE, TWO, "# a comment\n" + TWO):
+        one(world, content=content)
+    fields = [revision["fields"] for revision in call(world, static_pod_info.main)["revisions"]]
+    assert fields == [[], [{"path": "spec.containers[main].image", "before": "good:1", "after": "good:2"}], []]
+
+
 # ---- a task goes back
 
 
@@ -311,12 +318,12 @@ def test_pods_that_depend_on_one_that_went_back_are_not_touched(world: World) ->
     """And those beside it are changed all the same."""
     pods = [{"content": manifest(name)} for name in ("a", "b", "c")]
     call(world, static_pods.main, **ME, pods=pods)
-    pods = [
+    changed: list[dict[str, t.Any]] = [
         {"content": manifest("a", "bad")},
         {"content": manifest("b", "good:2"), "depends_on": ["a"]},
         {"content": manifest("c", "good:2")},
     ]
-    result = call(world, static_pods.main, **ME, pods=pods)
+    result = call(world, static_pods.main, **ME, pods=changed)
     assert [one["failed"] for one in result["pods"]] == [True, True, False]
     assert world.pods() == {"a-node1": "good:1", "b-node1": "good:1", "c-node1": "good:2"}
 
