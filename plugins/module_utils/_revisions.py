@@ -56,7 +56,10 @@ class Revisions:
             reason = FOUND if newest is None else EDITED if self.edited_since(change) else PUT_BACK
             self._add(change, change.old.text, reason)
             newest = self.newest(wanted.key)
-        if change.new is not None and (newest is None or newest.text != change.new.text):
+        # A pod that comes anew begins a life of its own, also with a text that it had before.
+        if change.new is not None and (
+            change.action == _plan.PLACE or newest is None or newest.text != change.new.text
+        ):
             reason = PLACED if change.action == _plan.PLACE else PUT_BACK if wanted.revision else CHANGED
             self._add(change, change.new.text, reason, cause=wanted.source)
 
@@ -76,9 +79,14 @@ class Revisions:
     def way_back(self, change: Change) -> Revision | None:
         """The newest revision that was proven and is another pod than the new one; None where there is none.
 
-        A manifest that stays and that was proven before has no way back: whatever fails now, it is not what it says.
+        A manifest that stays and that was proven before has no way back: whatever fails now, it is not what it says. Nor do
+        those count that the pod had before it was removed and placed anew.
         """
-        goods = [one for one in reversed(self.of(change.wanted.key)) if one.good]
+        goods: list[Revision] = []
+        for one in reversed(self.of(change.wanted.key)):
+            goods += [one] if one.good else []
+            if one.reason in (PLACED, FOUND):
+                break
         others = [one for one in goods if change.new is None or not _manifest.parse(one.text).same_as(change.new)]
         if change.action != _plan.CHANGE and len(others) < len(goods):
             return None

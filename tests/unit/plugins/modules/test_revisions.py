@@ -233,6 +233,18 @@ def test_a_first_manifest_has_no_way_back(world: World) -> None:
     assert text(world) == BAD
 
 
+@pytest.mark.parametrize("anew", [BAD, TWO])
+def test_a_pod_that_comes_anew_does_not_go_back_to_what_was_removed(world: World, anew: str) -> None:
+    one(world, content=ONE)
+    one(world, content=TWO)
+    one(world, name="web", state="absent")
+    world.images["good:2"] = Image(exits=3)
+    assert one(world, content=anew, wait=False)["changed"]
+    result = one(world, content=anew)
+    assert result["failed"] and "in force now: the manifest that was there" in result["msg"], result["msg"]
+    assert text(world) == anew
+
+
 def test_the_last_good_one_is_older_than_the_old_one(world: World) -> None:
     one(world, content=ONE)
     one(world, content=BAD, rollback=False)
