@@ -56,12 +56,12 @@ class Revisions:
             reason = FOUND if newest is None else EDITED if self.edited_since(change) else PUT_BACK
             self._add(change, change.old.text, reason)
             newest = self.newest(wanted.key)
-        # A pod that comes anew begins a life of its own, also with a text that it had before.
-        if change.new is not None and (
-            change.action == _plan.PLACE or newest is None or newest.text != change.new.text
-        ):
-            reason = PLACED if change.action == _plan.PLACE else PUT_BACK if wanted.revision else CHANGED
-            self._add(change, change.new.text, reason, cause=wanted.source)
+        if change.new is not None and change.action == _plan.PLACE:
+            # What it was before it was removed is no way back for a pod that comes anew.
+            self._known[wanted.key] = tuple(one._replace(good=False) for one in self.of(wanted.key))
+            self._add(change, change.new.text, PLACED, cause=wanted.source)
+        elif change.new is not None and (newest is None or newest.text != change.new.text):
+            self._add(change, change.new.text, PUT_BACK if wanted.revision else CHANGED, cause=wanted.source)
 
     def put_back(self, change: Change, revision: Revision) -> None:
         """Note that this revision is in force again, as the change was not proven."""
@@ -79,14 +79,9 @@ class Revisions:
     def way_back(self, change: Change) -> Revision | None:
         """The newest revision that was proven and is another pod than the new one; None where there is none.
 
-        A manifest that stays and that was proven before has no way back: whatever fails now, it is not what it says. Nor do
-        those count that the pod had before it was removed and placed anew.
+        A manifest that stays and that was proven before has no way back: whatever fails now, it is not what it says.
         """
-        goods: list[Revision] = []
-        for one in reversed(self.of(change.wanted.key)):
-            goods += [one] if one.good else []
-            if one.reason in (PLACED, FOUND):
-                break
+        goods = [one for one in reversed(self.of(change.wanted.key)) if one.good]
         others = [one for one in goods if change.new is None or not _manifest.parse(one.text).same_as(change.new)]
         if change.action != _plan.CHANGE and len(others) < len(goods):
             return None

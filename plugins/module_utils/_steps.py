@@ -14,7 +14,7 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _one_way, _plan, _proof
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan, _proof
 from ansible_collections.kubestatic.node.plugins.module_utils._arrival import Arrival
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._known_runs import KnownRuns
@@ -98,6 +98,8 @@ class ChangeSteps:
 
     def _back(self, outcome: Outcome, failed: _NotProven) -> Steps:
         """Put the last revision that was proven back; in any case the change has failed."""
+        from ansible_collections.kubestatic.node.plugins.module_utils import _one_way
+
         change, path = outcome.change, self._path(outcome)
         story = f"{failed}; in force now: {failed.in_force} ({path})"
         if not change.wanted.rollback:

@@ -151,7 +151,7 @@ revisions:
       description: SHA-256 of the text.
       type: str
     good:
-      description: Whether a pod was proven to run from it.
+      description: Whether a pod was proven to run from it, since this pod was placed last.
       type: bool
     in_force:
       description: Whether it is what the manifest says now.
