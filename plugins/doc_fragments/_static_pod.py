@@ -97,7 +97,8 @@ options:
   rollback:
     description:
       - Whether the last revision that was proven is put back where a changed pod is not proven in time. It is proven in its
-        turn, and the task fails, telling why the new manifest did not do and what is in force now.
+        turn, for which it has O(wait_timeout) again, and the task fails, telling why the new manifest did not do and what is in
+        force now.
       - With V(false) the new manifest stays, for inspection.
       - A manifest stays in any case where no revision was proven before it, where O(wait=false), where kubelet or container
         runtime went away meanwhile, and where an etcd of a newer minor may have migrated its data.
