@@ -101,15 +101,15 @@ options:
         force now.
       - With V(false) the new manifest stays, for inspection.
       - A manifest stays in any case where no revision was proven before it, where O(wait=false), where kubelet or container
-        runtime went away meanwhile, and where an etcd of a newer minor may have migrated its data.
+        runtime went away meanwhile, where somebody else has brought or edited it, where the pod was only restarted, and where
+        an etcd of a newer minor may have migrated its data.
       - A run that was cut off before the proof is made up for by the next one, which proves the pod or puts the last proven
         revision back.
     type: bool
     default: true
   keep_revisions:
     description:
-      - How many manifests of a pod the node keeps, the one in force included. The last one that was proven is kept in
-        addition. They are in C(/var/lib/kubestatic), which is root's alone.
+      - How many manifests of a pod the node keeps. The one in force and the last one that was proven are kept in any case. They are in C(/var/lib/kubestatic), which is root's alone.
       - M(kubestatic.node.static_pod_info) lists them.
     type: int
     default: 5

@@ -39,6 +39,7 @@ def of(change: Change, *, path: str, downtimes: t.Mapping[str, t.Sequence[float]
         "path": path,
         "effect": _EFFECTS[change.action],
         **fields(*both),
+        "changed_files": list(change.changed_files),
         "expected_downtime_seconds": _median(downtimes.get(change.kind, ())),
     }
 

@@ -27,7 +27,9 @@ _SECRET = {
     ("annotations", "kubectl.kubernetes.io/last-applied-configuration"),
 }
 # What follows it in a command line or a script, to the end.
-_SECRET_WORD = re.compile(r"((?:password|passwd|secret|token)[= ]).+", re.DOTALL | re.IGNORECASE)
+_SECRET_WORD = re.compile(
+    r"((?:pass|password|passwd|passphrase|secret|token|api[-_]?key|credentials?)[=: ]).+", re.DOTALL | re.IGNORECASE
+)
 
 _Keys = t.Tuple[str, ...]
 
@@ -97,7 +99,8 @@ def _words(items: list[t.Any]) -> list[t.Any]:
     flag = False
     for item in items:
         is_text = isinstance(item, str)
-        if flag and is_text and not item.startswith("-"):
+        # A secret may begin with a dash, too, and is the flag's in any case.
+        if flag and is_text and (not item.startswith("-") or _SECRET_WORD.search(f"{words[-1]} value")):
             words[-1] += f" {item}"
             flag = False
         else:

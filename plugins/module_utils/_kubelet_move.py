@@ -58,7 +58,7 @@ def plan(source: str, target: str, *, store: Store) -> Moves:
 def take_out(moves: Moves, *, timeout: int) -> None:
     """Take the manifests out of the source and wait until their pods are gone; texts are the caller's to keep."""
     # Its files may name another directory already, which somebody wrote there by hand.
-    _roll(moves.source, [_removal(one, timeout=timeout) for one in moves.manifests], is_read=True)
+    _roll(moves.source, [_removal(one, timeout=timeout) for one in moves.manifests], is_read=True, goes_to=moves.target)
 
 
 def put_in(moves: Moves, *, store: Store, set_context: SetContext) -> None:
@@ -77,7 +77,7 @@ def take_back(moves: Moves, *, timeout: int) -> None:
     there = [one for one in moves.manifests if directory.text(one.filename) == one.text]
     with _telling(moves.target):
         try:
-            _roll(moves.target, [_removal(one, timeout=timeout) for one in there])
+            _roll(moves.target, [_removal(one, timeout=timeout) for one in there], goes_to=moves.source)
         except KubestaticError:
             # The kubelet did not come up here: nobody runs these.
             for one in there:
@@ -122,10 +122,11 @@ def _place(path: str, manifests: t.Sequence[Manifest], *, store: Store, set_cont
             directory.place(one.filename)
 
 
-def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False) -> None:
+def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False, goes_to: str = "") -> None:
     """Carry out changes of one directory. Raises KubestaticError for the first that fails.
 
-    `is_read`: the running kubelet reads this directory, whatever its files say by now.
+    `is_read`: the running kubelet reads this directory, whatever its files say by now. `goes_to`: where what is removed here
+    comes back, and with it what is known of the files that its pods read.
     """
     if not changes:
         return
@@ -133,7 +134,10 @@ def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False) -> N
     if is_read:
         node = node._replace(settings=node.settings.with_manifest_dir(node.manifest_dir))
     with _manifest_dir.locked(node.manifest_dir):
-        outcomes = Rollout(node, ManifestDir(node.manifest_dir), revisions=Revisions(node.store)).run(changes)
+        if goes_to:
+            reads, names = node.store.reads(node.manifest_dir), ["/".join(change.wanted.key) for change in changes]
+            node.store.remember_reads(goes_to, {name: reads[name] for name in names if name in reads})
+        outcomes = Rollout(node, ManifestDir(node.manifest_dir), revisions=Revisions(node)).run(changes)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         raise KubestaticError(f"{failed[0].change.filename}: {failed[0].error}")

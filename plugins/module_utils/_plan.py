@@ -21,6 +21,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir impo
 
 PRESENT, ABSENT, RESTARTED = "present", "absent", "restarted"
 SWAP, REPLACE = "swap", "replace"
+PREVIOUS = "previous"
 AUTO = "auto"
 
 # What a change does. KEEP and GONE leave the directory as it is, REWRITE changes the text and no pod.

@@ -89,6 +89,9 @@ def _subject(options: t.Mapping[str, t.Any]) -> tuple[_manifest.Pod | None, _man
     files = _files(options)
     given = [source for source in ("content", "definition") if options.get(source) is not None] or files
     given += ["revision"] if options.get("revision") is not None else []
+    which = options.get("revision")
+    if which is not None and which != _plan.PREVIOUS and not which.isdigit():
+        raise KubestaticError(f"revision: expected previous or a number, found {which!r}")
     if options["state"] != _plan.PRESENT:
         if given:
             raise KubestaticError(

@@ -59,7 +59,7 @@ def judged(change: Change, *, known: t.Mapping[str, str]) -> tuple[Change, str]:
     # Without `restart_on` what is known is kept up to date, so that it can be switched on again.
     paths = set(known) if not asked else named(new) if asked == _plan.AUTO else set(asked)
     baseline = digests(paths)
-    if asked and asked != _plan.AUTO:
+    if asked and asked != _plan.AUTO and change.wanted.state == _plan.PRESENT:
         _require_all(change, paths - set(baseline))
     change = change._replace(baseline=baseline)
     changed = tuple(path for path in sorted(baseline) if known.get(path, baseline[path]) != baseline[path])

@@ -92,7 +92,7 @@ def result(
             manifest=None if outcome.error else change.new or change.old,
         ),
         "downtime_seconds": outcome.downtime,
-        "revision": revision.number if revision and change.action not in (_plan.REMOVE, _plan.GONE) else None,
+        "revision": revision.number if revision else None,
         "actions": actions,
         "diff": {"before_header": path, "after_header": path, "before": change.old_text, "after": new_text},
     }

@@ -2,45 +2,50 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""The manifests that each pod has had on this node, numbered from 1, and which of them a pod was proven to run from."""
+"""The manifests that each pod has had on this node, numbered from 1, and which of them a pod was proven to run from.
+
+A text is one revision: where it comes again it gets the next number. Which of them is in force is told by the manifest alone.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import time
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision, Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision
 
 if t.TYPE_CHECKING:
     from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Key, Pod
 
-PREVIOUS = "previous"
-
-# Why a revision is there.
-FOUND, EDITED, PLACED, CHANGED, PUT_BACK = "found", "edited", "placed", "changed", "put back"
+# Why a revision is there; CHOSEN is by the option `revision`.
+FOUND, EDITED, PLACED, CHANGED, CHOSEN = "found", "edited", "placed", "changed", "chosen"
 
 
 class Revisions:
-    """The revisions of a node's pods; each pod's are read once. The newest one is in force, or is on its way."""
+    """The revisions of the pods in the directory that the kubelet reads; each pod's are read once. Of other directories none are kept."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, node: Node) -> None:
+        self._store = node.store
+        self._is_kept = node.watches
         self._known: dict[Key, tuple[Revision, ...]] = {}
 
     def of(self, key: Key) -> tuple[Revision, ...]:
         """By number, oldest first."""
         if key not in self._known:
-            self._known[key] = self._store.revisions(key)
+            self._known[key] = self._store.revisions(key) if self._is_kept else ()
         return self._known[key]
+
+    def with_text(self, key: Key, text: str | None) -> Revision | None:
+        return next((one for one in self.of(key) if one.text == text), None)
 
     def edited_since(self, change: Change) -> int:
         """The number of the revision since which somebody has edited the manifest by hand; 0 where nobody has."""
         known = self.of(change.wanted.key)
-        if change.old is None or not known or any(one.text == change.old.text for one in known):
+        if change.old is None or not known or self.with_text(change.wanted.key, change.old.text):
             return 0
         return known[-1].number
 
@@ -49,79 +54,89 @@ class Revisions:
 
         Raises KubestaticError where the store takes no note.
         """
-        wanted = change.wanted
-        newest = self.newest(wanted.key)
-        if change.old is not None and (newest is None or newest.text != change.old.text):
-            # An older revision is there again where a run was killed before the newest one was in force.
-            reason = FOUND if newest is None else EDITED if self.edited_since(change) else PUT_BACK
-            self._add(change, change.old.text, reason)
-            newest = self.newest(wanted.key)
-        if change.new is not None and change.action == _plan.PLACE:
-            # What it was before it was removed is no way back for a pod that comes anew.
-            self._known[wanted.key] = tuple(one._replace(good=False) for one in self.of(wanted.key))
-            self._add(change, change.new.text, PLACED, cause=wanted.source)
-        elif change.new is not None and (newest is None or newest.text != change.new.text):
-            self._add(change, change.new.text, PUT_BACK if wanted.revision else CHANGED, cause=wanted.source)
+        wanted, known = change.wanted, self.of(change.wanted.key)
+        before = change.old.text if change.old else None
+        if before is not None and self.with_text(wanted.key, before) is None:
+            known = _with(known, before, EDITED if known else FOUND)
+        reason = CHOSEN if wanted.revision else PLACED if change.action == _plan.PLACE else CHANGED
+        if change.new is not None and change.writes and not _is(known[-1:], change.new.text, reason):
+            known = _with(known, change.new.text, reason, cause=wanted.source)
+        self._keep(wanted.key, _pruned(known, wanted.keep_revisions, in_force=before))
 
-    def put_back(self, change: Change, revision: Revision) -> None:
-        """Note that this revision is in force again, as the change was not proven."""
-        # A full disk is no reason to leave what does not run.
-        with contextlib.suppress(KubestaticError):
-            self._add(change, revision.text, PUT_BACK, cause="rollback")
+    def is_ours(self, key: Key, text: str) -> bool:
+        """Whether a task has brought this manifest, and not somebody else."""
+        revision = self.with_text(key, text)
+        return revision is not None and revision.reason not in (FOUND, EDITED)
 
     def mark_good(self, key: Key, text: str) -> None:
         """A pod was proven to run from this manifest. Raises KubestaticError where the store takes no note."""
         self._keep(key, tuple(one._replace(good=True) if one.text == text else one for one in self.of(key)))
 
-    def newest(self, key: Key) -> Revision | None:
-        return self.of(key)[-1] if self.of(key) else None
+    def forget_proofs(self, key: Key) -> None:
+        """The pod is removed: what it was is no way back for one that comes anew. Raises KubestaticError as `mark_good`."""
+        self._keep(key, tuple(one._replace(good=False) for one in self.of(key)))
 
     def way_back(self, change: Change) -> Revision | None:
         """The newest revision that was proven and is another pod than the new one; None where there is none.
 
-        A manifest that stays and that was proven before has no way back: whatever fails now, it is not what it says.
+        Only from a manifest that a task has brought in the place of another one, and that was never proven: what ran
+        before, or was brought by somebody else, is not to blame where it fails now.
         """
-        goods = [one for one in reversed(self.of(change.wanted.key)) if one.good]
-        others = [one for one in goods if change.new is None or not _manifest.parse(one.text).same_as(change.new)]
-        if change.action != _plan.CHANGE and len(others) < len(goods):
+        key, new = change.wanted.key, change.new
+        revision = self.with_text(key, new.text) if new else None
+        if new is None or revision is None or change.action in (_plan.PLACE, _plan.RESTART):
+            return None
+        goods = [one for one in reversed(self.of(key)) if one.good]
+        others = [one for one in goods if not _manifest.parse(one.text).same_as(new)]
+        if change.action != _plan.CHANGE and (
+            len(others) < len(goods) or revision.reason == PLACED or not self.is_ours(key, new.text)
+        ):
             return None
         return others[0] if others else None
 
-    def chosen(self, key: Key, which: str) -> Pod:
-        """The manifest that `previous`, or a number, stands for.
+    def chosen(self, key: Key, which: str, *, in_force: str | None) -> Pod:
+        """The manifest that `previous`, or a number, stands for. `in_force`: the text of the manifest now, None for none.
 
-        `previous` is the one before the newest, or the newest itself where that was put back: asked for twice it stays.
-        Raises KubestaticError where there is none.
+        `previous` is the last proven one before the one in force, or the one before it where none was proven. Where the
+        newest was chosen itself it is meant, so that a second run means the same. Raises KubestaticError for none.
         """
         known = self.of(key)
         found = [one for one in known if str(one.number) == which]
-        if which == PREVIOUS and known:
-            found = [known[-1]] if known[-1].reason == PUT_BACK else list(known[-2:-1])
+        if which == _plan.PREVIOUS and known:
+            now = self.with_text(key, in_force)
+            older = known[: known.index(now)] if now else known
+            found = (
+                [known[-1]]
+                if known[-1].reason == CHOSEN
+                else [one for one in older if one.good][-1:] or list(older[-1:])
+            )
         if not found:
             numbers = ", ".join(str(one.number) for one in known) or "none"
             raise KubestaticError(
-                f"revision: there is no {'previous revision' if which == PREVIOUS else f'revision {which}'} of pod"
+                f"revision: there is no {'previous revision' if which == _plan.PREVIOUS else f'revision {which}'} of pod"
                 f" {'/'.join(key)} on this node, which keeps {numbers}; choose another one (static_pod_info lists them)"
             )
         return _manifest.parse(found[0].text)
 
-    def _add(self, change: Change, text: str, reason: str, *, cause: str = "") -> None:
-        """One more revision; an older one with the same text is it, under its new number."""
-        known = self.of(change.wanted.key)
-        good = any(one.good for one in known if one.text == text)
-        number = known[-1].number + 1 if known else 1
-        new = Revision(number, time.time(), reason, cause, text, good)
-        self._keep(
-            change.wanted.key, _pruned([one for one in known if one.text != text] + [new], change.wanted.keep_revisions)
-        )
-
     def _keep(self, key: Key, revisions: tuple[Revision, ...]) -> None:
-        if revisions != self.of(key):
+        if self._is_kept and revisions != self.of(key):
             self._store.remember_revisions(key, revisions)
             self._known[key] = revisions
 
 
-def _pruned(revisions: t.Sequence[Revision], most: int) -> tuple[Revision, ...]:
-    """The newest ones, and the last one that was proven."""
-    goods = [one for one in revisions if one.good]
-    return tuple(one for one in revisions if one in goods[-1:] or one in revisions[-most:])
+def _with(known: tuple[Revision, ...], text: str, reason: str, *, cause: str = "") -> tuple[Revision, ...]:
+    """One more, in the place of an older one with the same text, which has to be proven anew."""
+    number = known[-1].number + 1 if known else 1
+    new = Revision(number, time.time(), reason, cause, text, False)
+    return (*(one for one in known if one.text != text), new)
+
+
+def _is(newest: tuple[Revision, ...], text: str, reason: str) -> bool:
+    """Whether this is it already, as for a change that failed before, or was cut off."""
+    return any(one.text == text and (one.reason == CHOSEN or reason != CHOSEN) for one in newest)
+
+
+def _pruned(known: tuple[Revision, ...], most: int, *, in_force: str | None) -> tuple[Revision, ...]:
+    """The newest ones, the one that is in force until now, and the last one that was proven."""
+    goods = [one for one in known if one.good]
+    return tuple(one for one in known if one in known[-most:] or one.text == in_force or one in goods[-1:])

@@ -21,7 +21,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
-from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import Entry, ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
 from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import wanted_pod
@@ -30,7 +30,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._revisions import 
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision, Store
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -79,7 +79,7 @@ def _apply(
     directory = ManifestDir(node.manifest_dir)
     with contextlib.nullcontext() if module.check_mode else _manifest_dir.locked(node.manifest_dir):
         before += directory.recover(check_mode=module.check_mode)
-        revisions = Revisions(node.store)
+        revisions = Revisions(node)
         changes = _changes(wanted, node=node, revisions=revisions, prune=prune, prune_options=prune_options)
         changes = _with_reads(module, changes, node=node, directory=directory)
         for change in changes:
@@ -116,7 +116,7 @@ def _apply(
             outcome,
             node=node,
             snapshot=snapshot,
-            revision=revisions.newest(outcome.change.wanted.key),
+            revision=_in_force(outcome.change, revisions, directory=directory, would=module.check_mode),
             would=module.check_mode,
         )
         for outcome in outcomes
@@ -144,7 +144,7 @@ def _changes(
     placed = node.store.placed(node.manifest_dir)
     changes = [
         _plan.plan(
-            _possible(_chosen(one, revisions), node),
+            _possible(_chosen(one, revisions, entries), node),
             entries,
             node_name=node.settings.node_name,
             minor=node.kubelet.minor,
@@ -160,9 +160,19 @@ def _changes(
     return changes
 
 
-def _chosen(one: Wanted, revisions: Revisions) -> Wanted:
+def _chosen(one: Wanted, revisions: Revisions, entries: t.Sequence[Entry]) -> Wanted:
     """The same wish, with the manifest of the revision that it names."""
-    return one._replace(pod=revisions.chosen(one.key, one.revision)) if one.revision else one
+    if not one.revision:
+        return one
+    in_force = next((entry.pod.text for entry in entries if entry.pod and entry.pod.key == one.key), None)
+    return one._replace(pod=revisions.chosen(one.key, one.revision, in_force=in_force))
+
+
+def _in_force(change: Change, revisions: Revisions, *, directory: ManifestDir, would: bool) -> Revision | None:
+    """The revision that the manifest is now."""
+    stays = would or not change.touches_directory
+    text = (change.old.text if change.old else None) if stays else directory.text(change.filename)
+    return revisions.with_text(change.wanted.key, text)
 
 
 def _with_reads(module: AnsibleModule, changes: list[Change], *, node: Node, directory: ManifestDir) -> list[Change]:
@@ -184,8 +194,12 @@ def _with_reads(module: AnsibleModule, changes: list[Change], *, node: Node, dir
 def _remember_first_sight(changes: t.Sequence[Change], *, node: Node) -> None:
     """Note files that are new to the store. One that differs from its note does so until a pod is proven that has read it."""
     seen = {"/".join(change.wanted.key): change.baseline for change in changes if change.baseline}
-    if seen:
-        known = node.store.reads(node.manifest_dir)
+    if not seen:
+        return
+    known = node.store.reads(node.manifest_dir)
+    # What is only looked at can be looked at on a node whose /var is full, too.
+    is_looked_at = not any(change.starts_pod for change in changes)
+    with contextlib.suppress(KubestaticError) if is_looked_at else contextlib.nullcontext():
         node.store.remember_reads(
             node.manifest_dir, {pod: {**files, **known.get(pod, {})} for pod, files in seen.items()}
         )

@@ -29,6 +29,9 @@ if t.TYPE_CHECKING:
 
 Steps = t.Generator[None, None, None]
 
+# A container that crashes ends sooner, or is waited for by the kubelet's back-off of 10 s and more.
+_GOOD_SECONDS = 10.0
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -115,29 +118,39 @@ class ChangeSteps:
             change._replace(action=_plan.CHANGE, old=change.new, old_text=change.new.text, new=good),
             stopped_at=outcome.stopped_at,
         )
-        story = f"{failed}; revision {revision.number}, the last one that was proven,"
+        name = f"revision {revision.number}"
         try:
             self._write_new(back.change)
-            self._revisions.put_back(change, revision)
+        except KubestaticError as exc:
+            raise KubestaticError(f"{story}; {name}, the last one that was proven, cannot be put back: {exc}") from None
+        try:
             yield from self._swap(
-                back,
-                what=f"put revision {revision.number} back into {path}",
-                what_was="the manifest that is not proven",
+                back, what=f"put {name} back into {path}", what_was="the manifest that is not proven", in_force=name
             )
         except _NotProven as exc:
-            raise KubestaticError(f"{story} is in force again, but not proven either: {exc}") from None
+            raise KubestaticError(
+                f"{failed}; {name}, the last one that was proven, is in force again, but not proven either: {exc}"
+            ) from None
         except KubestaticError as exc:
-            raise KubestaticError(f"{story} cannot be put back: {exc}") from None
+            raise KubestaticError(f"{failed}; then {name}, the last one that was proven, was put back: {exc}") from None
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                self._directory.settle(change.filename)
+            now = name if self._directory.text(change.filename) == revision.text else failed.in_force
+            raise KubestaticError(
+                f"{failed}; putting {name} back failed: {exc.filename or path}: {exc.strerror}; in force now: {now} ({path})"
+            ) from None
         finally:
             outcome.actions += back.actions
             outcome.changed |= back.changed
             outcome.downtime = back.downtime
-        raise KubestaticError(f"{story} is in force again and its pod runs")
+        raise KubestaticError(f"{failed}; {name}, the last one that was proven, is in force again and its pod runs")
 
     def _keep(self, outcome: Outcome) -> Steps:
         yield from self._prove_what_runs(outcome, in_force="the manifest that was there")
 
     def _rewrite(self, outcome: Outcome) -> Steps:
+        self._require_unedited(outcome.change)
         self._put_in_force(outcome)
         outcome.actions.append(f"replaced the text of {self._path(outcome)}: the same pod to the kubelet, no restart")
         yield from self._prove_what_runs(outcome, in_force="the new text")
@@ -191,6 +204,7 @@ class ChangeSteps:
 
     def _forget(self, outcome: Outcome) -> None:
         self._known.forget(outcome.change)
+        self._revisions.forget_proofs(outcome.change.wanted.key)
         self._node.store.forget_placed(self._directory.path, "/".join(outcome.change.wanted.key))
 
     def _place(self, outcome: Outcome) -> Steps:
@@ -209,19 +223,28 @@ class ChangeSteps:
             yield from self._swap(outcome, what=f"changed {self._path(outcome)}")
             return
         before = self._sandbox_ids(outcome)
+        self._require_unedited(outcome.change)
         self._put_in_force(outcome)
         outcome.actions.append(f"changed {self._path(outcome)} by renaming the new manifest over the old one")
         outcome.stopped_at = yield from self._see_off(outcome, before)
         yield from self._prove(outcome, before=before)
 
     def _note_whether_old_is_good(self, change: Change) -> None:
-        """What runs now is a way back, also where somebody else has placed it."""
-        if change.old is None or self._known.others(change._replace(new=change.old)):
+        """What somebody else has placed is a way back where it has run undisturbed for a while; what a task brought was proven."""
+        key, old = change.wanted.key, change.old
+        if old is None or self._revisions.is_ours(key, old.text) or self._known.others(change._replace(new=old)):
             return
-        namespace, name = change.wanted.key
-        sight = _proof.look(self._watch.snapshot, namespace=namespace, pod=self._node.full_name(name))
-        if not _proof.unfinished(change.old, sight):
-            self._revisions.mark_good(change.wanted.key, change.old.text)
+        sight = _proof.look(self._watch.snapshot, namespace=key[0], pod=self._node.full_name(key[1]))
+        ran = self._watch.taken_at - _proof.undisturbed_since(old, sight)
+        if not _proof.unfinished(old, sight) and ran >= _GOOD_SECONDS:
+            self._revisions.mark_good(key, old.text)
+
+    def _require_unedited(self, change: Change) -> None:
+        """Raise KubestaticError where somebody has edited the manifest since it was read: nobody's work is to be lost."""
+        if change.old is not None and self._directory.text(change.filename) != change.old.text:
+            raise KubestaticError(
+                f"somebody has edited {self._directory.full_path(change.filename)} by hand since this run has read it; run again"
+            )
 
     def _restart(self, outcome: Outcome) -> Steps:
         yield from self._swap(
@@ -230,13 +253,20 @@ class ChangeSteps:
             + (outcome.change.cause or ", whose manifest stays the same"),
         )
 
-    def _swap(self, outcome: Outcome, *, what: str, what_was: str = "the previous manifest") -> Steps:
+    def _swap(
+        self,
+        outcome: Outcome,
+        *,
+        what: str,
+        what_was: str = "the previous manifest",
+        in_force: str = "the new manifest",
+    ) -> Steps:
         departure = yield from self._take_away(outcome, for_good=False, what_was=what_was)
         before = self._sandbox_ids(outcome)
         outcome.actions.append(what + self._put_in_force_after(outcome, departure))
         # One that is put back counts from the end of the pod that ran at first.
         outcome.stopped_at = outcome.stopped_at or departure.stopped_at
-        yield from self._prove(outcome, before=before)
+        yield from self._prove(outcome, before=before, in_force=in_force)
 
     def _take_away(
         self, outcome: Outcome, *, for_good: bool, what_was: str = "the previous manifest"
@@ -245,6 +275,7 @@ class ChangeSteps:
         comes_back = outcome.change.action == _plan.RESTART
         restarted_at = self._known.note_restart(outcome.change) if comes_back else 0.0
         departure = self._departure(outcome, comes_back=comes_back, restarted_at=restarted_at)
+        self._require_unedited(outcome.change)
         try:
             self._directory.take_away(outcome.change.filename, for_good=for_good)
             outcome.changed = True
@@ -301,13 +332,23 @@ class ChangeSteps:
             # Nothing that the manifest is to blame for, and while a kubelet is away no pod is to lose its manifest.
             raise KubestaticError(f"{exc}; in force now: {in_force} ({path})") from None
         except KubestaticError as exc:
+            self._require_still_there(change, failed=f"{exc}; ")
             raise _NotProven(str(exc), in_force=in_force) from None
+        self._require_still_there(change)
         outcome.downtime = arrival.downtime
         if self._node.runtime is not None:
             # The next run proves it again; an error would hide what was done.
             with contextlib.suppress(KubestaticError):
                 self._revisions.mark_good(change.wanted.key, change.new.text)
         self._known.note(change, uid=arrival.uid)
+
+    def _require_still_there(self, change: Change, *, failed: str = "") -> None:
+        """Raise KubestaticError where somebody has edited the manifest while its pod was being proven."""
+        if change.touches_directory and change.new and self._directory.text(change.filename) != change.new.text:
+            raise KubestaticError(
+                f"{failed}somebody has edited {self._directory.full_path(change.filename)} by hand meanwhile, which was left as"
+                " it is; run again"
+            )
 
     def _departure(
         self,

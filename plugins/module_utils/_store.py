@@ -43,7 +43,7 @@ class Revision(t.NamedTuple):
     """A manifest that a pod has had.
 
     ``time``: Unix time at which it was noted, ``reason``: why (see _revisions), ``cause``: what the task had it from,
-    ``good``: a pod was proven to run from it.
+    ``good``: a pod was proven to run from it, and was not removed since.
     """
 
     number: int
@@ -118,24 +118,20 @@ class Store:
 
     def revisions(self, pod: tuple[str, str]) -> tuple[Revision, ...]:
         """The manifests of this pod (namespace, name), oldest first."""
-        found = self._read(_revisions_file(pod)).get("revisions")
-        return tuple(
-            Revision(*one)
-            for one in (found if isinstance(found, list) else ())
-            if isinstance(one, list) and [type(part) for part in one] == [int, float, str, str, str, bool]
-        )
+        return _revisions_in(self._read(_revisions_file(pod)))
 
-    def pods_with_revisions(self) -> list[tuple[str, str]]:
-        """(namespace, name) of each pod that has had a manifest, sorted."""
+    def all_revisions(self) -> dict[tuple[str, str], tuple[Revision, ...]]:
+        """Those of each pod (namespace, name) that has had a manifest, in the order of the pods."""
         try:
             names = os.listdir(os.path.join(self.path, _REVISIONS))
         except OSError:
-            return []
-        pods = (name[: -len(".json")].partition("_") for name in names if name.endswith(".json"))
-        return sorted((namespace, name) for namespace, _separator, name in pods)
+            return {}
+        found = [self._read(os.path.join(_REVISIONS, name)) for name in names if name.endswith(".json")]
+        pods = {str(data.get("pod")).partition("/")[::2]: _revisions_in(data) for data in found}
+        return dict(sorted(pods.items()))
 
     def remember_revisions(self, pod: tuple[str, str], revisions: t.Iterable[Revision]) -> None:
-        self._write(_revisions_file(pod), {"revisions": [list(one) for one in revisions]})
+        self._write(_revisions_file(pod), {"pod": "/".join(pod), "revisions": [list(one) for one in revisions]})
 
     def downtimes(self, directory: str) -> dict[str, dict[str, list[float]]]:
         """What changes have taken here, the newest last: namespace/name -> `Change.kind` -> seconds."""
@@ -261,8 +257,17 @@ class Store:
 
 
 def _revisions_file(pod: tuple[str, str]) -> str:
-    # No namespace has an underscore (RFC 1123), so no two pods share a file.
-    return os.path.join(_REVISIONS, "_".join(pod) + ".json")
+    # Both names together may be longer than a file's name.
+    return os.path.join(_REVISIONS, f"{hashlib.sha256('/'.join(pod).encode()).hexdigest()[:32]}.json")
+
+
+def _revisions_in(data: t.Mapping[str, t.Any]) -> tuple[Revision, ...]:
+    found = data.get("revisions")
+    return tuple(
+        Revision(*one)
+        for one in (found if isinstance(found, list) else ())
+        if isinstance(one, list) and [type(part) for part in one] == [int, float, str, str, str, bool]
+    )
 
 
 def boot_id() -> str:

@@ -46,10 +46,10 @@ options:
   revision:
     description:
       - A manifest that this node has kept, in place of one from the task. Needs O(name).
-      - V(previous) is the one before the newest. Where that was put back itself it is meant, so that a second run changes
-        nothing.
-      - Otherwise a number, as M(kubestatic.node.static_pod_info) lists them. What is put back becomes the newest revision,
-        under the next number.
+      - V(previous) is the last one before the one in force that a pod was proven to run from, or, where none was, the one before
+        it. Where the newest was chosen in this way it is meant, so that a second run changes nothing.
+      - Otherwise a number, as M(kubestatic.node.static_pod_info) lists them. What is chosen becomes the newest revision, under
+        the next number.
     type: str
 seealso:
   - module: kubestatic.node.static_pods
@@ -224,6 +224,10 @@ plan:
     fields_left_out:
       description: How many more fields differ.
       type: int
+    changed_files:
+      description: The files of O(restart_on) because of which V(restart) is due.
+      type: list
+      elements: str
     expected_downtime_seconds:
       description:
         - The median of what the last changes of this pod on this node have taken, in seconds. Up to five are remembered for
@@ -240,6 +244,7 @@ plan:
         before: --v=2
         after: --v=4
     fields_left_out: 0
+    changed_files: []
     expected_downtime_seconds: 0.97
 """
 

@@ -142,16 +142,16 @@ revisions:
     reason:
       description:
         - V(found) where it was there before this collection, V(edited) where somebody has edited it by hand, V(placed),
-          V(changed), or V(put back) by a rollback, by O(kubestatic.node.static_pod#module:revision) or by a run that was cut off.
+          V(changed), or V(chosen) by O(kubestatic.node.static_pod#module:revision).
       type: str
     cause:
-      description: What the task had it from, such as a template, or V(rollback). Empty where there was no task.
+      description: What the task had it from, such as a template. Empty where it was no file, and where there was no task.
       type: str
     digest:
       description: SHA-256 of the text.
       type: str
     good:
-      description: Whether a pod was proven to run from it, since this pod was placed last.
+      description: Whether a pod was proven to run from it, and it was not removed since.
       type: bool
     in_force:
       description: Whether it is what the manifest says now.
@@ -256,8 +256,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "entries": [_entry(verdict, managed=_plan.is_managed(verdict.entry, placed)) for verdict in verdicts],
         "revisions": [
             one
-            for key in node.store.pods_with_revisions()
-            for one in _revisions(key, node.store.revisions(key), in_force=in_force.get(key))
+            for key, kept in node.store.all_revisions().items()
+            for one in _revisions(key, kept, in_force=in_force.get(key))
         ],
         "pods": _proof.static_pods(snapshot, manifests=pods) if snapshot else [],
     }

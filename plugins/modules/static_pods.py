@@ -38,7 +38,7 @@ attributes:
 options:
   pods:
     description:
-      - The pods. Each entry takes the options of M(kubestatic.node.static_pod) but C(manifest_dir); those that are not
+      - The pods. Each entry takes the options of M(kubestatic.node.static_pod) but C(manifest_dir) and C(revision); those that are not
         given in an entry are taken from this task's options of the same name.
     type: list
     elements: dict
@@ -286,6 +286,10 @@ plan:
     fields_left_out:
       description: How many more fields differ.
       type: int
+    changed_files:
+      description: The files of O(restart_on) because of which V(restart) is due.
+      type: list
+      elements: str
     expected_downtime_seconds:
       description:
         - The median of what the last changes of this pod on this node have taken, in seconds.
@@ -301,6 +305,7 @@ plan:
           before: --v=2
           after: --v=4
       fields_left_out: 0
+      changed_files: []
       expected_downtime_seconds: 0.97
 """
 

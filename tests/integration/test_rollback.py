@@ -30,8 +30,8 @@ def gone_back(node: Node, result: dict[str, t.Any], *parts: str) -> None:
     assert not again["failed"] and not again["changed"], again
     revisions = [one for one in node.module("static_pod_info")["revisions"] if one["name"] == "web"]
     assert [(one["reason"], one["good"], one["in_force"]) for one in revisions] == [
+        ("placed", True, True),
         ("changed", False, False),
-        ("put back", True, True),
     ]
 
 

@@ -37,6 +37,7 @@ def pod(
         "effect": effect,
         "fields": list(fields),
         "fields_left_out": left_out,
+        "changed_files": [],
         "expected_downtime_seconds": downtime,
     }
 

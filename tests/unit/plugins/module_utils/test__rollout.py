@@ -61,7 +61,7 @@ def roll(world: World, *wishes: Wanted, runtime: bool = True) -> list[Outcome]:
     entries = _manifest_dir.read(world.manifests)
     changes = [_plan.plan(one, entries, node_name="node1", minor=34, placed={}) for one in wishes]
     node = world.node(runtime=runtime)
-    revisions = Revisions(node.store)
+    revisions = Revisions(node)
 
     def write_new(change: Change) -> None:
         assert change.new

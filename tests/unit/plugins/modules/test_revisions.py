@@ -57,7 +57,7 @@ def test_each_manifest_is_a_revision(world: World) -> None:
     assert one(world, content=ONE)["revision"] == 1
     assert one(world, content=TWO)["revision"] == 2
     assert listed(world) == [(1, "placed", True, False), (2, "changed", True, True)]
-    kept = pathlib.Path(world.store_path, "revisions", "default_web.json")
+    (kept,) = pathlib.Path(world.store_path, "revisions").iterdir()
     before = kept.stat().st_mtime_ns
     assert one(world, content=TWO)["revision"] == 2
     assert kept.stat().st_mtime_ns == before, "nothing to do writes nothing"
@@ -120,8 +120,8 @@ def test_the_cause_is_named(world: World) -> None:
 
 def test_a_full_store_ends_a_change_before_it_begins(world: World) -> None:
     one(world, content=ONE)
-    directory = pathlib.Path(world.store_path, "revisions")
-    (directory / "default_web.json.new").mkdir()
+    (kept,) = pathlib.Path(world.store_path, "revisions").iterdir()
+    pathlib.Path(f"{kept}.new").mkdir()
     assert not one(world, content=ONE).get("failed"), "nothing to do needs no store"
     result = one(world, content=TWO)
     assert result["failed"] and not result.get("changed") and "cannot note" in result["msg"]
@@ -135,6 +135,26 @@ def test_each_tells_its_difference_to_the_one_before(world: World) -> None:
     assert fields == [[], [{"path": "spec.containers[main].image", "before": "good:1", "after": "good:2"}], []]
 
 
+def test_the_text_in_force_is_kept_whatever_is_asked_for(world: World) -> None:
+    write(world, ONE)
+    result = one(world, content=BAD, keep_revisions=1)
+    assert "revision 1, the last one that was proven, is in force again" in result["msg"]
+    assert text(world) == ONE
+
+
+def test_of_another_directory_nothing_is_kept(world: World, tmp_path: pathlib.Path) -> None:
+    one(world, content=ONE)
+    (tmp_path / "other").mkdir()
+    for content in (TWO, BAD, TWO):
+        assert one(world, content=content, manifest_dir=str(tmp_path / "other"), wait=False)["revision"] is None
+    assert listed(world) == [(1, "placed", True, True)]
+
+
+def test_names_may_be_long(world: World) -> None:
+    name, namespace = "n" * 240, "s" * 63
+    assert one(world, content=manifest(name, namespace=namespace), filename="long.yaml")["revision"] == 1
+
+
 # ---- a task goes back
 
 
@@ -146,7 +166,7 @@ def test_back_to_the_previous_one_and_no_further(world: World) -> None:
     result = one(world, name="web", revision="previous")
     assert (result["changed"], result["revision"], text(world)) == (True, 4, TWO)
     assert not one(world, name="web", revision="previous")["changed"]
-    assert listed(world) == [(1, "placed", True, False), (3, "changed", True, False), (4, "put back", True, True)]
+    assert listed(world) == [(1, "placed", True, False), (3, "changed", True, False), (4, "chosen", True, True)]
 
 
 def test_back_to_a_number(world: World) -> None:
@@ -163,9 +183,43 @@ def test_what_was_removed_comes_back(world: World) -> None:
     assert world.pods() == {"web-node1": "good:1"}
 
 
+def test_what_was_chosen_and_is_not_proven_is_tried_again(world: World) -> None:
+    for content in (ONE, TWO, THREE):
+        one(world, content=content)
+    world.images["good:2"] = Image(exits=3)
+    for _turn in range(2):
+        result = one(world, name="web", revision="previous")
+        assert result["failed"] and "revision 3, the last one that was proven, is in force again" in result["msg"]
+        assert text(world) == THREE
+
+
+def test_previous_is_what_ran_and_not_what_was_tried(world: World) -> None:
+    for content in (ONE, BAD, TWO):
+        one(world, content=content)
+    assert one(world, name="web", revision="previous")["changed"]
+    assert text(world) == ONE
+
+
+def test_previous_to_what_somebody_edited(world: World) -> None:
+    one(world, content=ONE)
+    one(world, content=TWO)
+    write(world, THREE)
+    one(world, name="web", revision="previous")
+    assert text(world) == TWO
+
+
+def test_previous_of_what_was_removed_is_what_it_was(world: World) -> None:
+    for arguments in ({"content": ONE}, {"content": TWO}, {"name": "web", "state": "absent"}):
+        one(world, **arguments)
+    assert one(world, name="web", revision="previous")["changed"]
+    assert text(world) == TWO
+    assert not one(world, name="web", revision="previous")["changed"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"name": "web", "revision": ""}, "revision: expected previous or a number, found ''"),
         (
             {"name": "web", "revision": "7"},
             "revision: there is no revision 7 of pod default/web on this node, which keeps 1;",
@@ -197,7 +251,7 @@ def test_a_revision_that_is_not_there(world: World, arguments: dict[str, t.Any],
 def test_what_is_not_proven_is_put_back(world: World, strategy: str) -> None:
     one(world, content=ONE)
     result = one(world, content=BAD, strategy=strategy)
-    assert result["failed"] and result["changed"] and result["revision"] == 3
+    assert result["failed"] and result["changed"] and result["revision"] == 1
     assert result["msg"] == (
         "pod default/web: container main ended with exit code 3, 3 times in a row (Error); its last log lines: no database;"
         " revision 1, the last one that was proven, is in force again and its pod runs"
@@ -205,7 +259,7 @@ def test_what_is_not_proven_is_put_back(world: World, strategy: str) -> None:
     assert result["actions"][-1] == f"put revision 1 back into {world.manifests}/web.yaml"
     assert result["downtime_seconds"] > 5, "from the end of the first pod on"
     assert text(world) == ONE and world.pods() == {"web-node1": "good:1"}
-    assert listed(world) == [(2, "changed", False, False), (3, "put back", True, True)]
+    assert listed(world) == [(1, "placed", True, True), (2, "changed", False, False)]
     assert not one(world, content=ONE)["changed"]
 
 
@@ -311,7 +365,7 @@ def test_an_etcd_of_a_newer_minor_stays(world: World) -> None:
     one(world, content=manifest(image="registry.k8s.io/etcd:3.5.21-0"))
     result = one(world, content=manifest(image="registry.k8s.io/etcd:3.6.4-0"))
     assert (
-        "revision 1 was not put back: etcd 3.6 may have migrated its data, on which etcd 3.5 does not start"
+        "revision 1 was not put back: registry.k8s.io/etcd:3.6.4-0 may have migrated the data of etcd, on which registry.k8s.io/etcd:3.5.21-0 does"
         in result["msg"]
     )
     assert "3.6.4" in text(world)
@@ -324,6 +378,78 @@ def test_an_etcd_of_the_same_minor_goes_back(world: World) -> None:
         "is in force again and its pod runs"
         in one(world, content=manifest(image="registry.k8s.io/etcd:3.6.4-0"))["msg"]
     )
+
+
+def edited_when(world: World, beginning: str, content: str) -> None:
+    """Have somebody edit the manifest once it begins so."""
+
+    def edit(command: str) -> None:
+        path = pathlib.Path(world.manifests, "web.yaml")
+        if command.startswith("crictl pods") and path.exists() and path.read_text().startswith(beginning):
+            path.write_text(content)
+
+    world.on_command = edit
+
+
+def test_what_somebody_edits_while_it_is_proven_is_left(world: World) -> None:
+    one(world, content=ONE)
+    edited_when(world, BAD, THREE)
+    result = one(world, content=BAD)
+    assert result["failed"] and f"somebody has edited {world.manifests}/web.yaml by hand meanwhile" in result["msg"]
+    assert text(world) == THREE
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"content": TWO}, {"content": TWO, "strategy": "replace"}, {"name": "web", "state": "absent"}]
+)
+def test_what_somebody_edits_before_it_begins_is_left(world: World, arguments: dict[str, t.Any]) -> None:
+    one(world, content=ONE)
+    edited_when(world, ONE, THREE)
+    result = one(world, **arguments)
+    assert result["failed"] and "by hand since this run has read it; run again" in result["msg"], result["msg"]
+    assert text(world) == THREE and not result["changed"]
+
+
+def test_what_is_not_ready_is_no_way_back(world: World) -> None:
+    """It runs, and it was never proven."""
+    one(world, content=ONE)
+    probe = {"tcpSocket": {"port": 9}}
+    one(world, content=manifest(image="good:2", probe=probe), rollback=False)
+    result = one(world, content=BAD)
+    assert "revision 1, the last one that was proven, is in force again and its pod runs" in result["msg"]
+    assert text(world) == ONE
+
+
+@pytest.mark.parametrize("arguments", [{"name": "web", "state": "restarted"}, {"content": TWO}])
+def test_what_somebody_else_brought_is_not_reverted(world: World, arguments: dict[str, t.Any]) -> None:
+    one(world, content=ONE)
+    write(world, TWO)
+    world.images["good:2"] = Image(exits=3)
+    for box in world.boxes:
+        box.stopped = world.now
+    world.settle(2)
+    result = one(world, **arguments)
+    assert result["failed"] and "revision" not in result["msg"], result["msg"]
+    assert text(world) == TWO
+
+
+def test_a_kubelet_that_goes_away_while_it_goes_back(world: World) -> None:
+    one(world, content=ONE)
+    world.images["good:1"] = Image(start=30)
+
+    def stop(_command: str) -> None:
+        if any(box.uid for box in world.boxes if one_of(box, "good:1")):
+            world.kubelet_runs = False
+
+    def one_of(box: t.Any, image: str) -> bool:
+        return any(container.image == image and container.created > began for container in box.containers)
+
+    began = world.now
+    world.on_command = stop
+    result = one(world, content=BAD)
+    assert "exit code 3" in result["msg"] and "the kubelet ended meanwhile" in result["msg"]
+    assert result["msg"].endswith(f"in force now: revision 1 ({world.manifests}/web.yaml)")
+    assert text(world) == ONE and result["revision"] == 1
 
 
 def test_pods_that_depend_on_one_that_went_back_are_not_touched(world: World) -> None:
@@ -342,7 +468,8 @@ def test_pods_that_depend_on_one_that_went_back_are_not_touched(world: World) ->
 
 def test_a_torn_file_of_revisions_counts_as_none(world: World) -> None:
     one(world, content=ONE)
-    path = pathlib.Path(world.store_path, "revisions", "default_web.json")
+    (path,) = pathlib.Path(world.store_path, "revisions").iterdir()
     path.write_text(json.dumps({"revisions": [[1, 2.0], "x"]}))
+    assert listed(world) == []
     assert not one(world, content=ONE)["changed"]
     assert listed(world) == [(1, "found", True, True)]

@@ -263,6 +263,7 @@ def test_the_plan_says_what_becomes_of_the_pod_and_why(
         "effect": effect,
         "fields": fields,
         "fields_left_out": 0,
+        "changed_files": [],
         "expected_downtime_seconds": None,
     }
     boxes = [box.id for box in world.boxes]
