@@ -288,7 +288,7 @@ class KubeletWorld(Simulation, KubeletNode):
         up = process and self.now >= process["begun"] + self.come_up_seconds and not process["deaf"]
         return "" if up else "its healthz does not answer: Connection refused"
 
-    def _roll(self, path: str, changes: t.Sequence[Change], *, is_read: bool = False) -> None:
+    def _roll(self, path: str, changes: t.Sequence[Change], *, is_read: bool = False, goes_to: str = "") -> None:
         """What a rollout comes to where pods stop and start at once: the manifests that go are gone."""
         if not changes:
             return
