@@ -125,11 +125,6 @@ class Journal:
 
         _kubelet_move.put_in(moves, store=self._store, set_context=self._set_context)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a change on which the kubelet was not proven, nor on what was there before it."""
-        return bool(self._store.kubelet_change)
-
     def undo(self, *, timeout: int) -> Undone:
         """Put everything back that still is as the change left it.
 

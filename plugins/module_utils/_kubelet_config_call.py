@@ -8,39 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _command,
-    _kubelet_config,
+    _directory,
     _kubelet_guard,
     _kubelet_layers,
     _kubelet_look,
     _kubelet_options,
-    _kubelet_report,
-    _manifest_dir,
+    _kubelet_plan,
+    _kubelet_shown,
     _module,
-    _yaml,
-    _yaml_edit,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Journal
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_config import Failed, Order, Plan
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADERS, Layers
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_report import HIDDEN
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import without_user
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_plan import Done, Failed, Order, Plan
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_wish import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-
-# To the end of the line: quotes may begin before the flag, and a value may have spaces in it.
-_HEADER_FLAG = re.compile(r"(--manifest[-_]url[-_]header(?:=|\s+))(?:\\\n|.)*")
-_COMMENTED_OUT = re.compile(rf"#.*{HEADERS[0]}")
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Journal
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -49,30 +40,28 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wish = _kubelet_options.wish(module.params)
     order = Order(**{option: module.params[option] for option in Order._fields})
     store = Store(remember=not module.check_mode)
-    journal = Journal(store, set_context=_context_setter(module))
     with contextlib.nullcontext() if module.check_mode else _locked(store):
-        unproven = journal.is_open
-        healed = _heal(journal, check_mode=module.check_mode, timeout=order.wait_timeout) if unproven else []
-        tree = journal.undone(Tree()) if module.check_mode else Tree()
+        # A change on which the kubelet was not proven, nor on what was there before it.
+        unproven = bool(store.kubelet_change)
+        healed = _heal(module, store=store, timeout=order.wait_timeout) if unproven else []
+        tree = _journal(module, store).undone(Tree()) if unproven and module.check_mode else Tree()
         try:
             look = _look(module, store=store, tree=tree)
             if unproven and look.kubelet is None and order.move_manifests and not module.check_mode:
+                from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config
+
                 # Pods move only from a kubelet that stops them.
                 healed.append(_kubelet_config.start_anew(look, order))
                 look = _look(module, store=store, tree=tree)
             for warning in _kubelet_options.require_known(wish, minor=look.minor):
                 module.warn(warning)
-            plan = _kubelet_config.plan(look, wish, order, unproven=unproven)
+            plan = _kubelet_plan.plan(look, wish, order, unproven=unproven)
             _require_url(look, plan)
         except KubestaticError as exc:
             raise KubestaticError(str(exc), actions=healed) from None
         shown = {"effective": _effective(plan.new.layers, wish), "journal": [], **_diff(module, plan)}
         try:
-            done = (
-                _kubelet_config.foretell(plan)
-                if module.check_mode
-                else _kubelet_config.carry_out(look, plan, order, journal=journal)
-            )
+            done = _done(module, look, plan, order, unproven=unproven)
         except Failed as exc:
             return {
                 **shown,
@@ -96,15 +85,34 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
+def _done(module: AnsibleModule, look: Look, plan: Plan, order: Order, *, unproven: bool) -> Done:
+    """Do what is planned; in check mode only say it. Raises Failed."""
+    if module.check_mode:
+        return _kubelet_plan.foretell(plan)
+    _kubelet_plan.note_start(look)
+    if plan.is_empty and not unproven:
+        return Done(False, [], False, plan.reason)
+    from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config
+
+    return _kubelet_config.carry_out(look, plan, order, journal=_journal(module, look.store))
+
+
 def _look(module: AnsibleModule, *, store: Store, tree: Tree) -> Look:
     search_path = os.environ.get("PATH", "")
     return _kubelet_look.look(_command.run, store=store, unit=module.params["unit"], search_path=search_path, tree=tree)
 
 
-def _heal(journal: Journal, *, check_mode: bool, timeout: int) -> list[str]:
+def _journal(module: AnsibleModule, store: Store) -> Journal:
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Journal
+
+    return Journal(store, set_context=_context_setter(module))
+
+
+def _heal(module: AnsibleModule, *, store: Store, timeout: int) -> list[str]:
     """Undo what a run that was cut off has left. Returns sentences."""
+    journal = _journal(module, store)
     why = "an earlier run was cut off before the kubelet was proven on it"
-    if check_mode:
+    if module.check_mode:
         return [f"would put the kubelet's old configuration back: {why}"] if journal.has_changed_files else []
     return [f"{sentence}: {why}" for sentence in journal.undo(timeout=timeout).told]
 
@@ -118,7 +126,7 @@ def _locked(store: Store) -> t.Iterator[None]:
         raise KubestaticError(
             f"{store.path}: cannot be made: {exc.strerror}; without it nothing could be put back, make it writable"
         ) from None
-    with _manifest_dir.locked(store.path, what="the kubelet's configuration"):
+    with _directory.locked(store.path, what="the kubelet's configuration"):
         yield
 
 
@@ -144,14 +152,16 @@ def _require_url(look: Look, plan: Plan) -> None:
 
 def _effective(layers: Layers, wish: Wish) -> dict[str, t.Any]:
     settings = {
-        ".".join(key): _kubelet_report.setting(layers, key) for key, _value in _kubelet_layers.leaves(wish.settings)
+        ".".join(key): _kubelet_shown.setting(layers, key) for key, _value in _kubelet_layers.leaves(wish.settings)
     }
-    return {**settings, **{f"--{name}": _kubelet_report.flag(layers, name) for name in wish.flags}}
+    return {**settings, **{f"--{name}": _kubelet_shown.flag(layers, name) for name in wish.flags}}
 
 
 def _diff(module: AnsibleModule, plan: Plan) -> dict[str, t.Any]:
     if not module._diff:
         return {}
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_secrets import without_secrets
+
     return {
         "diff": [
             {
@@ -163,20 +173,3 @@ def _diff(module: AnsibleModule, plan: Plan) -> dict[str, t.Any]:
             for change in plan.files
         ]
     }
-
-
-def without_secrets(text: str) -> str:
-    """A configuration or environment file as it may be shown."""
-    text = without_user(_HEADER_FLAG.sub(rf"\1{HIDDEN}", text))
-    if HEADERS[0] not in text:
-        return text
-    try:
-        if _COMMENTED_OUT.search(text):
-            raise KubestaticError("headers in a comment")
-        data = _yaml.load(text).data
-        headers = data.get(HEADERS[0]) if isinstance(data, dict) else None
-        if not isinstance(headers, dict):
-            raise KubestaticError("no mapping of headers")
-        return _yaml_edit.merged(text, {HEADERS[0]: {name: [HIDDEN] for name in headers}})
-    except KubestaticError:
-        return "(not shown, as it holds a secret)\n"

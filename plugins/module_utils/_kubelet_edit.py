@@ -23,8 +23,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Given, Key, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DROP_IN, FILE, FLAG
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import OWN_DROP_IN, Setup
-
-AUTO = "auto"
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_wish import AUTO, Wish, are_in_force
 
 # What a kubelet without --config has otherwise (applyLegacyDefaults, cmd/kubelet/app/options/options.go).
 _FLIPPING: tuple[Key, ...] = (
@@ -36,21 +35,6 @@ _FLIPPING: tuple[Key, ...] = (
 # Beta, and without an environment variable that switches it on, from this minor on (KEP-3983).
 _DROP_INS_SINCE = 30
 _RESOLV_CONF_SINCE = 32
-
-
-class Wish(t.NamedTuple):
-    """What is wanted. ``settings`` is a JSON merge patch, ``flags`` has names without dashes; None removes.
-
-    ``layer`` is ``auto``, ``file`` or ``drop_in``; the paths are empty for those that the unit tells.
-    """
-
-    settings: t.Mapping[str, t.Any]
-    flags: t.Mapping[str, str | None]
-    layer: str = AUTO
-    migrate: bool = False
-    config_file: str = ""
-    drop_in_file: str = ""
-    flags_file: str = ""
 
 
 def planned(found: Setup, wish: Wish) -> Setup:
@@ -72,7 +56,7 @@ def planned(found: Setup, wish: Wish) -> Setup:
 
 
 def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> Setup:
-    if wish.layer == AUTO and not wish.migrate and _are_in_force(found.layers, wanted):
+    if wish.layer == AUTO and not wish.migrate and are_in_force(found.layers, wanted):
         return found
     new = found
     moved: dict[Key, t.Any] = {}
@@ -128,10 +112,6 @@ def _require_read_there(layer: str, settings: t.Mapping[Key, t.Any], *, minor: i
             f"settings.resolvConf: kubelet 1.{minor} does not take it from a drop-in; use layer: file (drop-ins from"
             f" 1.{_RESOLV_CONF_SINCE} on)"
         )
-
-
-def _are_in_force(layers: Layers, wanted: t.Mapping[Key, t.Any]) -> bool:
-    return all(_is_met(layers, key, value, layer=AUTO, path="") for key, value in wanted.items())
 
 
 def _beside(layers: Layers, name: str, wanted: t.Mapping[Key, t.Any]) -> dict[Key, t.Any]:

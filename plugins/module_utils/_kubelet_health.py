@@ -10,9 +10,8 @@ import re
 import time
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service, _kubelet_start
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 
@@ -21,9 +20,6 @@ if t.TYPE_CHECKING:
 
 _ROUND_SECONDS = 0.2
 _LAST_LINES = 20
-
-# Default of healthzPort and healthzBindAddress (pkg/kubelet/apis/config/v1beta1/defaults.go).
-_PORT, _ADDRESS = 10248, "127.0.0.1"
 
 # A kubelet logs the header values of its pod URL when it starts (makePodSourceConfig, pkg/kubelet/kubelet.go).
 _SECRET = re.compile("Adding pod URL with HTTP header|staticPodURLHeader|manifest[-_]url[-_]header", re.IGNORECASE)
@@ -38,13 +34,6 @@ class Unwell(KubestaticError):
     def __init__(self, message: str, *, journal: t.Sequence[str]) -> None:
         super().__init__(message)
         self.journal = list(journal)
-
-
-def endpoint(layers: Layers) -> tuple[str, int]:
-    """Address and port of healthz; port 0 where this kubelet has none."""
-    port = layers.value(("healthzPort",), _PORT)
-    address = str(layers.value(("healthzBindAddress",), _ADDRESS))
-    return _kubelet_service.local_address(address), int(port) if str(port).isdigit() else _PORT
 
 
 def prove(
@@ -115,7 +104,7 @@ def _missing(setup: Setup, *, pid: int, runtime: Runtime | None, manifest_dir: s
         return "its process ended"
     if running[1:] != setup.unit.argv[1:]:
         return "it runs with other flags than its unit says, as where another program starts it"
-    address, port = endpoint(setup.layers)
+    address, port = _kubelet_start.endpoint(setup.layers)
     trouble = _kubelet_service.healthz(address, port) if port else ""
     if trouble or runtime is None or not manifest_dir:
         return trouble

@@ -17,11 +17,10 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_flags,
     _kubelet_settings,
-    _schema,
     _yaml,
-    _yaml_edit,
+    _yaml_places,
 )
-from ansible_collections.kubestatic.node.plugins.module_utils._errors import REFUSED, KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DROP_IN, FILE, FLAG
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_unit import Word
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
@@ -56,7 +55,7 @@ class Config(t.NamedTuple):
     problem: str = ""
 
     def line(self, key: Key) -> int:
-        return _yaml_edit.line_of(self.text, key) or 0
+        return _yaml_places.line_of(self.text, key) or 0
 
 
 class Given(t.NamedTuple):
@@ -148,40 +147,6 @@ def read(words: t.Sequence[Word], *, minor: int, tree: Tree) -> Layers:
         configs += [_config(path, DROP_IN, tree=tree) for path in found]
     problems += [config.problem for config in configs if config.problem]
     return Layers(minor, flags, config_file, config_dir, tuple(configs), tuple(problems))
-
-
-class Mistake(t.NamedTuple):
-    """What a kubelet does not know in one of its files. ``fatal``: it does not start with it, else it ignores it."""
-
-    where: str
-    what: str
-    fatal: bool
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}; the kubelet {'does not start with' if self.fatal else 'ignores'} it"
-
-
-def mistakes(layers: Layers) -> list[Mistake]:
-    """Keys, values and flags that this kubelet does not take. A kubelet newer than the tables may know more."""
-    found = []
-    for config in layers.configs:
-        for finding in _schema.check(config.data, root=KIND, minor=layers.minor):
-            found.append(Mistake(config.path, str(finding), fatal=finding.level == REFUSED))
-    known = _kubelet_flags.flags(layers.minor)
-    for use in layers.flags:
-        if use.name not in known:
-            why = f"--{use.name} is {_kubelet_flags.why_unknown(use.name, minor=layers.minor)}"
-            found.append(Mistake(f"{use.word.path} line {use.word.line}", why, fatal=True))
-    return found
-
-
-def require_startable(layers: Layers) -> None:
-    """Raise KubestaticError for what would keep this kubelet from starting, whoever wrote it."""
-    if layers.problems:
-        raise KubestaticError(layers.problems[0])
-    fatal = [one for one in mistakes(layers) if one.fatal]
-    if fatal and layers.minor <= _schema.MINORS[-1]:
-        raise KubestaticError(f"the kubelet cannot be restarted: {fatal[0]}; mend that first")
 
 
 def pod_url(layers: Layers) -> tuple[str, dict[str, list[str]]]:

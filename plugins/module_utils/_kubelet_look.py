@@ -11,13 +11,11 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_guard,
-    _kubelet_health,
     _kubelet_layers,
     _kubelet_service,
     _kubelet_setup,
     _kubelet_start,
     _kubelet_unit,
-    _manifest_dir,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -81,6 +79,8 @@ class Look(t.NamedTuple):
                     name = box.pod[: -len(suffix)] if box.pod.endswith(suffix) else box.pod
                     found.setdefault(box.source, set()).add(name)
             return Pods(*(tuple(sorted(found[source])) for source in Pods._fields))
+        from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir
+
         directory = self.identity.manifest_dir
         entries = _manifest_dir.read(directory) if self.kubelet and os.path.isdir(directory) else []
         return Pods(tuple(sorted(entry.pod.name for entry in entries if entry.pod is not None)))
@@ -88,6 +88,8 @@ class Look(t.NamedTuple):
     def require_well(self) -> None:
         """Raise KubestaticError where the kubelet does not run or does not answer, whatever the reason is."""
         if self.kubelet is None:
+            from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_health
+
             lines = _kubelet_health.quotable(self.service.journal(since=0, lines=20))
             told = _kubelet_health.last_word(lines)
             raise KubestaticError(
@@ -96,7 +98,7 @@ class Look(t.NamedTuple):
                 + "; mend that first, or set restart: always to have it started with what is wanted here"
             )
         # Its files may name another port by now than when it started.
-        address, port = self.note.healthz if self.note else _kubelet_health.endpoint(self.setup.layers)
+        address, port = self.note.healthz if self.note else _kubelet_start.endpoint(self.setup.layers)
         trouble = _kubelet_service.healthz(address, port) if port else ""
         if trouble:
             raise KubestaticError(

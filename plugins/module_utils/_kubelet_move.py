@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _command,
+    _directory,
     _manifest,
     _manifest_dir,
     _node,
@@ -133,7 +134,7 @@ def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False, goes
     node = _node.look(_command.run, search_path=os.environ.get("PATH", ""), manifest_dir=path, remember=True)
     if is_read:
         node = node._replace(settings=node.settings.with_manifest_dir(node.manifest_dir))
-    with _manifest_dir.locked(node.manifest_dir):
+    with _directory.locked(node.manifest_dir):
         if goes_to:
             reads, names = node.store.reads(node.manifest_dir), ["/".join(change.wanted.key) for change in changes]
             node.store.remember_reads(goes_to, {name: reads[name] for name in names if name in reads})

@@ -14,8 +14,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _schema,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import REFUSED, KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADER_FLAG, HEADERS
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_wish import Wish
 
 # Settings and flags that another option is there for, and why.
 _OTHER_OPTIONS = {

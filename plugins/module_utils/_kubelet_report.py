@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""What kubelet_info tells, and how settings are shown in results: with layer, file and line, without secrets."""
+"""What kubelet_info tells."""
 
 from __future__ import annotations
 
@@ -13,25 +13,18 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _command,
     _kubelet_flags,
     _kubelet_guard,
-    _kubelet_layers,
     _kubelet_look,
+    _kubelet_mistakes,
     _kubelet_sources,
     _module,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import (
-    HEADER_FLAG,
-    HEADERS,
-    FlagUse,
-    Key,
-    Layers,
-)
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import HEADER_FLAG, FlagUse
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look import Look
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DEFAULT, FLAG, without_user
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import without_user
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_shown import HIDDEN, setting, shown
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
-
-HIDDEN = "hidden"
 
 
 def report(*, unit: str) -> dict[str, t.Any]:
@@ -63,35 +56,12 @@ def report(*, unit: str) -> dict[str, t.Any]:
         ],
         "settings": {".".join(key): setting(layers, key) for key in sorted(layers.keys())},
         "flags": [_flag(use, minor=look.minor) for use in layers.flags],
-        "problems": [*layers.problems, *map(str, _kubelet_layers.mistakes(layers))],
+        "problems": [*layers.problems, *map(str, _kubelet_mistakes.mistakes(layers))],
         "sources": {name: source._asdict() for name, source in sources.items()},
         "healthy": not trouble,
         "trouble": trouble,
         "stale": bool(stale),
         "stale_reasons": stale,
-    }
-
-
-def setting(layers: Layers, key: Key) -> dict[str, t.Any]:
-    """Value, layer, file and line of a KubeletConfiguration key, as results have them."""
-    strongest = layers.strongest(key)
-    value = strongest.value if strongest else None
-    return {
-        "value": HIDDEN if key[0] == HEADERS[0] and value is not None else _shown(value),
-        "layer": strongest.layer if strongest else DEFAULT,
-        "file": strongest.path if strongest else "",
-        "line": strongest.line if strongest else 0,
-    }
-
-
-def flag(layers: Layers, name: str) -> dict[str, t.Any]:
-    """The same of a flag."""
-    use = layers.flag(name)
-    return {
-        "value": (HIDDEN if name == HEADER_FLAG else _shown(use.value)) if use else None,
-        "layer": FLAG if use else DEFAULT,
-        "file": use.word.path if use else "",
-        "line": use.word.line if use else 0,
     }
 
 
@@ -112,17 +82,13 @@ def _flag(use: FlagUse, *, minor: int) -> dict[str, t.Any]:
     removed = _kubelet_flags.removed_later(use.name, minor=minor)
     return {
         "name": use.name,
-        "value": HIDDEN if use.name == HEADER_FLAG else _shown(use.value),
+        "value": HIDDEN if use.name == HEADER_FLAG else shown(use.value),
         "file": use.word.path,
         "line": use.word.line,
         "setting": known.key if known else "",
         "deprecated": known.deprecated if known else False,
         "removed_in": f"1.{removed}" if removed else "",
     }
-
-
-def _shown(value: t.Any) -> t.Any:
-    return without_user(value) if isinstance(value, str) else value
 
 
 def _trouble(look: Look) -> str:

@@ -19,17 +19,21 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _environment_file,
     _kubelet_guard,
-    _kubelet_health,
     _kubelet_service,
     _kubelet_unit,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 # Path -> part of the file (a key, a variable, Section.Directive) -> digest of what it says.
 Inputs = t.Dict[str, t.Dict[str, str]]
+
+
+# Default of healthzPort and healthzBindAddress (pkg/kubelet/apis/config/v1beta1/defaults.go).
+_PORT, _ADDRESS = 10248, "127.0.0.1"
 
 
 class Note(t.NamedTuple):
@@ -67,7 +71,7 @@ def remember(store: Store, *, pid: int, setup: Setup) -> None:
         "process": _kubelet_service.process_identity(pid),
         "inputs": inputs(setup),
         "identity": list(_kubelet_guard.identity(setup.layers)),
-        "healthz": list(_kubelet_health.endpoint(setup.layers)),
+        "healthz": list(endpoint(setup.layers)),
     }
 
 
@@ -83,6 +87,13 @@ def known(kubelet: Kubelet, *, store: Store) -> Note | None:
     except (KeyError, TypeError, ValueError):
         # Another version of this collection noted other things.
         return None
+
+
+def endpoint(layers: Layers) -> tuple[str, int]:
+    """Address and port of healthz; port 0 where this kubelet has none."""
+    port = layers.value(("healthzPort",), _PORT)
+    address = str(layers.value(("healthzBindAddress",), _ADDRESS))
+    return _kubelet_service.local_address(address), int(port) if str(port).isdigit() else _PORT
 
 
 def last_identity(store: Store) -> Identity | None:

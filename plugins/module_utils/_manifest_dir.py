@@ -22,8 +22,6 @@ not there             ``.new`` or `.removed`  a first placement before, or a rem
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import stat
 import typing as t
@@ -36,9 +34,6 @@ NEW, OLD, REMOVED = "new", "old", "removed"
 
 # NAME_MAX is 255 on all usual file systems; prefix and suffix need their share.
 MAX_FILENAME = 255 - len(_PREFIX) - len(REMOVED) - 1
-
-# filepath.Glob in listConfig takes these in the directory's own path as a pattern.
-_GLOB_CHARACTERS = "*?[\\"
 
 
 class Entry(t.NamedTuple):
@@ -92,32 +87,6 @@ def duplicates(entries: t.Iterable[Entry], key: _manifest.Key) -> list[Entry]:
     return [entry for entry in entries if entry.pod is not None and entry.pod.key == key]
 
 
-def require_usable(path: str) -> None:
-    """Raise KubestaticError where the kubelet could not read manifests from this path."""
-    if any(character in path for character in _GLOB_CHARACTERS):
-        raise KubestaticError(
-            f"{path}: the path of a manifest directory must not contain any of {' '.join(_GLOB_CHARACTERS)}, as the kubelet"
-            " takes it as a pattern; use another directory"
-        )
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as exc:
-        if exc.errno == errno.ELOOP:
-            raise KubestaticError(
-                f"{path}: the manifest directory is a loop of symbolic links; mend the link"
-            ) from None
-        if exc.errno == errno.ENOENT:
-            raise KubestaticError(
-                f"{path}: the manifest directory does not exist; create it (mode 0700, owner root) or set manifest_dir"
-            ) from None
-        raise KubestaticError(f"{path}: the manifest directory cannot be read: {exc.strerror}") from None
-    if not stat.S_ISDIR(mode):
-        raise KubestaticError(
-            f"{path}: the manifest directory is a file; the kubelet loses a single file when it is replaced, so point it to a"
-            " directory"
-        )
-
-
 def require_filename(filename: str) -> None:
     """Raise KubestaticError for a name that the kubelet would not read or that leaves the directory."""
     if not filename or "/" in filename or filename.startswith(".") or "\0" in filename:
@@ -126,27 +95,6 @@ def require_filename(filename: str) -> None:
         )
     if len(os.fsencode(filename)) > MAX_FILENAME:
         raise KubestaticError(f"filename: {filename!r} is longer than {MAX_FILENAME} bytes; choose a shorter one")
-
-
-@contextlib.contextmanager
-def locked(path: str, *, what: str = "static pods") -> t.Iterator[None]:
-    """Hold the directory for this process alone; the kernel lets go of it when the process ends, however it ends.
-
-    `what` is changed here, for the message.
-
-    Raises KubestaticError at once where another run holds it: two runs would undo each other's waits.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise KubestaticError(
-                f"{path}: another run{_lock_holder(handle)} is changing {what} here; let it finish and run again"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 class ManifestDir:
@@ -271,14 +219,3 @@ def _entry(directory: str, name: str, *, source: str) -> Entry:
         return Entry(name, path, ignored=f"it cannot be read: {exc.strerror}")
     except KubestaticError as exc:
         return Entry(name, path, refused=str(exc))
-
-
-def _lock_holder(handle: int) -> str:
-    """' (process N)' where /proc/locks tells who holds the lock, for the message."""
-    inode = str(os.fstat(handle).st_ino)
-    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as file:
-        for line in file:
-            fields = line.split()
-            if "FLOCK" in fields and fields[-3].rpartition(":")[2] == inode:
-                return f" (process {fields[-4]})"
-    return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_settings, _manifest_dir, _runtime
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _kubelet_settings, _runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
@@ -60,7 +60,7 @@ def look(run: Run, *, search_path: str, manifest_dir: str | None, remember: bool
         raise KubestaticError(
             "this kubelet reads no manifest directory; set staticPodPath in its configuration and restart it"
         )
-    _manifest_dir.require_usable(path)
+    _directory.require_usable(path)
     crictl = _runtime.find_crictl(search_path)
     endpoint = _runtime.find_endpoint(str(settings.value("containerRuntimeEndpoint") or ""))
     return Node(

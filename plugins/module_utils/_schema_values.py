@@ -12,12 +12,12 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils._yaml_scalars import resolve
 
 # apimachinery pkg/api/resource ParseQuantity
-_QUANTITY = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?\Z")
+_QUANTITY = r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?\Z"
 # time.Parse with RFC3339; a date alone is not enough
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T]\d\d:\d\d:\d\d([.,]\d+)?(Z|[-+]\d\d:\d\d)\Z")
+_TIME = r"\d{4}-\d\d-\d\d[T]\d\d:\d\d:\d\d([.,]\d+)?(Z|[-+]\d\d:\d\d)\Z"
 # time.ParseDuration
-_DURATION = re.compile(r"[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)\Z")
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/\r\n]|=)*\Z")
+_DURATION = r"[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)\Z"
+_BASE64 = r"(?:[A-Za-z0-9+/\r\n]|=)*\Z"
 
 _LONGEST_SHOWN = 60
 
@@ -75,17 +75,17 @@ def _integer(value: t.Any, *, bits: int, signed: bool, what: str = "an integer")
 def _text(value: t.Any, kind: str) -> str | None:
     """Types that travel as strings, and as numbers where Go's type takes those too."""
     if kind == "q":
-        fits = _number(value) or (isinstance(value, str) and _QUANTITY.match(value.strip()))
+        fits = _number(value) or (isinstance(value, str) and re.match(_QUANTITY, value.strip()))
         return None if fits else f"must be a quantity such as 500m or 128Mi, found {found(value)}"
     if kind == "n" and isinstance(value, int) and not isinstance(value, bool):
         return None
     if kind in "dn":
-        fits = isinstance(value, str) and _DURATION.match(value)
+        fits = isinstance(value, str) and re.match(_DURATION, value)
         return None if fits else f'must be a duration such as "1m30s", found {found(value)}'
     if kind == "t":
-        fits = isinstance(value, str) and _TIME.match(value)
+        fits = isinstance(value, str) and re.match(_TIME, value)
         return None if fits else f"must be a time such as 2026-01-31T12:00:00Z, found {found(value)}"
     if kind == "B":
-        fits = isinstance(value, str) and _BASE64.match(value)
+        fits = isinstance(value, str) and re.match(_BASE64, value)
         return None if fits else f"must be base64, found {found(value)}"
     return None

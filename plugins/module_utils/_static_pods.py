@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _command,
+    _directory,
     _manifest_dir,
     _module,
     _node,
@@ -77,7 +78,7 @@ def _apply(
     search_path = os.environ.get("PATH", "")
     node = _node.look(_command.run, search_path=search_path, manifest_dir=manifest_dir, remember=not module.check_mode)
     directory = ManifestDir(node.manifest_dir)
-    with contextlib.nullcontext() if module.check_mode else _manifest_dir.locked(node.manifest_dir):
+    with contextlib.nullcontext() if module.check_mode else _directory.locked(node.manifest_dir):
         before += directory.recover(check_mode=module.check_mode)
         revisions = Revisions(node)
         changes = _changes(wanted, node=node, revisions=revisions, prune=prune, prune_options=prune_options)
@@ -132,7 +133,7 @@ def _start_stopped_kubelet() -> list[str]:
     if not directory:
         return []
     # Without the directory nobody can hold its lock.
-    with _manifest_dir.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
+    with _directory.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
         started = KubeletService(_command.run, store=store).start_after_cut()
     return ["started the kubelet, which an earlier run had stopped for a moment when it was cut off"] if started else []
 

@@ -18,29 +18,18 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import _yaml
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._yaml_builder import child_path
-from ansible_collections.kubestatic.node.plugins.module_utils._yaml_scalars import key_string, resolve
-
-_BOM = "\ufeff"
-_BLOCK_SCALAR = re.compile(r"(?:[&!]\S*\s+)*[|>][-+0-9]*")
+from ansible_collections.kubestatic.node.plugins.module_utils._yaml_places import (
+    BLOCK_SCALAR,
+    BOM,
+    Entry,
+    Node,
+    behind,
+    find,
+    line_of,
+    root,
+)
 
 _Path = t.Tuple[str, ...]
-
-
-class _Node(t.NamedTuple):
-    """``text[start:end]``, without the comments and blank lines that follow. Only a mapping has entries."""
-
-    start: int
-    end: int
-    is_mapping: bool = False
-    is_block: bool = False  # a mapping or sequence without brackets
-    entries: t.Sequence[_Entry] = ()
-
-
-class _Entry(t.NamedTuple):
-    key: str | None  # None for a merge key, and for what else is better left alone
-    start: int
-    key_end: int
-    value: _Node
 
 
 class _Stuck(Exception):
@@ -54,14 +43,14 @@ def merged(text: str, patch: t.Mapping[str, t.Any]) -> str:
     comes back. `_yaml.load` reads the result as `merge` of what it read before. Raises KubestaticError, one sentence
     without the file's name, for a text that cannot be read or not be changed like that.
     """
-    if text.startswith(_BOM):
-        return _BOM + merged(text[1:], patch)
+    if text.startswith(BOM):
+        return BOM + merged(text[1:], patch)
     if 0 < text.count("\n") == text.count("\r\n"):
         return merged(text.replace("\r\n", "\n"), patch).replace("\n", "\r\n")
     document = _yaml.load(text)
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
-        line = text.count("\n", 0, _root(text).start) + 1
+        line = text.count("\n", 0, root(text).start) + 1
         raise KubestaticError(f"line {line}: there are no keys to set here but other data; write `key: value` instead")
     # By way of the text's own format: 1.0 is 1 in YAML, not in JSON.
     wanted = _yaml.load(_yaml.dump(patch, as_json=document.is_json)).data
@@ -89,22 +78,6 @@ def merge(data: t.Any, patch: t.Any) -> t.Any:
     return {key: value for key, value in new.items() if key not in patch or value is not None}
 
 
-def line_of(text: str, path: t.Sequence[str]) -> int | None:
-    """The 1-based line of the key at this path of mapping keys; None where none is written or `text` cannot be read."""
-    text = text.lstrip(_BOM)
-    try:
-        _yaml.load(text)
-    except KubestaticError:
-        return None
-    node, line = _root(text), None
-    for key in path:
-        entry = _found(node, key)
-        if entry is None:
-            return None
-        node, line = entry.value, text.count("\n", 0, entry.start) + 1
-    return line
-
-
 def _require(text: str, data: t.Any, before: _yaml.Document) -> None:
     try:
         after = _yaml.load(text)
@@ -130,83 +103,19 @@ def _changes(data: dict[str, t.Any], patch: dict[str, t.Any], path: _Path) -> t.
             yield (*path, key), merge(found, wanted)
 
 
-@functools.lru_cache(maxsize=4)
-def _root(text: str) -> _Node:
-    """The first document of a text that `_yaml.load` can read; of no length where it is empty, behind its comments."""
-    if text.lstrip().startswith("{"):  # JSON to `_yaml.load`
-        return _json_node(text, text.index("{"), json.JSONDecoder())
-    events = iter(_yaml._parser(_yaml._pyyaml(), text).get_event, None)
-    next(events)
-    if type(next(events)).__name__ == "StreamEndEvent":
-        return _Node(len(text), len(text))
-    node = _node(text, next(events), events)
-    end = next(events).start_mark.index
-    return node if node.start < node.end else _Node(end, end)
-
-
-def _json_node(text: str, start: int, decoder: json.JSONDecoder) -> _Node:
-    if text[start] != "{":
-        return _Node(start, decoder.raw_decode(text, start)[1])
-    entries: list[_Entry] = []
-    position = _after(r"\s*", text, start + 1)
-    while text[position] != "}":
-        key, key_end = decoder.raw_decode(text, position)
-        value = _json_node(text, _after(r"\s*:\s*", text, key_end), decoder)
-        entries.append(_Entry(key, position, key_end, value))
-        position = _after(r"[\s,]*", text, value.end)
-    return _Node(start, position + 1, is_mapping=True, entries=entries)
-
-
-def _node(text: str, event: t.Any, events: t.Iterator[t.Any]) -> _Node:
-    kind, start, end = type(event).__name__, event.start_mark.index, event.end_mark.index
-    if kind in ("AliasEvent", "ScalarEvent"):
-        block = _BLOCK_SCALAR.match(text, start)
-        if block:  # Blank lines below are a part of it only with +.
-            end = start + len(re.sub(r"\n\Z" if "+" in block[0] else r"\s+\Z", "", text[start:end]))
-        return _Node(start, end)
-    entries: list[_Entry] = []
-    child = next(events)
-    while type(child).__name__ not in ("MappingEndEvent", "SequenceEndEvent"):
-        key = value = _node(text, child, events)
-        if kind == "MappingStartEvent":
-            value = _node(text, next(events), events)
-            entries.append(_Entry(_key(child), key.start, key.end, value))
-        end = value.end  # The mark of a block's end is where the next thing begins.
-        child = next(events)
-    end = child.end_mark.index if event.flow_style else end
-    return _Node(start, end, kind == "MappingStartEvent", not event.flow_style, entries)
-
-
-def _key(event: t.Any) -> str | None:
-    """The key as `_yaml.load` has it."""
-    if type(event).__name__ != "ScalarEvent" or event.tag:
-        return None
-    key = resolve(event.value) if event.implicit[0] else event.value
-    return key if isinstance(key, str) else key_string(key)
-
-
-def _found(node: _Node, key: str) -> _Entry | None:
-    return next((entry for entry in reversed(node.entries) if entry.key == key), None)  # the last of several wins
-
-
-def _after(pattern: str, text: str, position: int) -> int:
-    found = re.compile(pattern).match(text, position)
-    return found.end() if found else position
-
-
 def _before(text: str, position: int) -> str:
     """What stands before it on its line."""
     return text[text.rfind("\n", 0, position) + 1 : position]
 
 
 def _changed(text: str, path: _Path, value: t.Any) -> str:
-    node, owner = _root(text), None
+    node, owner = root(text), None
     if not node.entries and not text.lstrip().startswith("{"):
         return _begun(text, node, path[0], value)
     for key in path[:-1]:
-        owner = _found(node, key)
-        node = owner.value if owner else _Node(0, 0)
-    entry = _found(node, path[-1])
+        owner = find(node, key)
+        node = owner.value if owner else Node(0, 0)
+    entry = find(node, path[-1])
     if not node.is_mapping or (value is None and entry is None):
         raise _Stuck("it belongs to an alias or a merge key (<<)")
     if entry and value is None:
@@ -231,7 +140,7 @@ def _json(value: t.Any, indent: int | None = None) -> str:
     return re.sub("[\x7f-\x9f\u2028\u2029\ufeff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _begun(text: str, node: _Node, key: str, value: t.Any) -> str:
+def _begun(text: str, node: Node, key: str, value: t.Any) -> str:
     """The first keys, in the place of an empty document, of null or of ``{}``."""
     before = _before(text, node.start)
     # Behind `---`, or behind a last line that has no end yet?
@@ -239,45 +148,45 @@ def _begun(text: str, node: _Node, key: str, value: t.Any) -> str:
     return before + _block(key, value, 0) + ("\n" if node.start == node.end else "") + text[node.end :]
 
 
-def _appended(text: str, mapping: _Node, key: str, value: t.Any) -> str:
+def _appended(text: str, mapping: Node, key: str, value: t.Any) -> str:
     column = len(_before(text, mapping.entries[0].start))
     # Comments that are indented further belong to the last entry.
-    end = _after(f".*(?:\n {{{column + 1},}}#.*)*", text, mapping.end)
+    end = behind(f".*(?:\n {{{column + 1},}}#.*)*", text, mapping.end)
     return text[:end] + "\n" + _block(key, value, column) + (text[end:] or "\n")
 
 
-def _replaced(text: str, entry: _Entry, value: t.Any) -> str:
+def _replaced(text: str, entry: Entry, value: t.Any) -> str:
     """A new value for a key of a block mapping; comments beside the key and between key and value stay."""
     column, old = len(_before(text, entry.start)), entry.value
-    colon = _after(r"\s*:", text, entry.key_end)
-    header = _BLOCK_SCALAR.match(text, old.start)
+    colon = behind(r"\s*:", text, entry.key_end)
+    header = BLOCK_SCALAR.match(text, old.start)
     new = _block("k", value, 0)[2:]
     if not (header or old.is_block or "\n" in new):
         return text[: old.start] + (new if old.start == colon else new[1:]) + text[old.end :]
     between, beside = "\n", header.end() if header else old.end
     if "\n" in text[colon : old.start]:
         before = len(_before(text, old.start))
-        between, beside = text[_after(".*", text, colon) : old.start - before], colon
+        between, beside = text[behind(".*", text, colon) : old.start - before], colon
         column = before if isinstance(value, list) and old.is_block and not old.is_mapping else column
     head, _separator, body = _block("k", value, column)[column + 2 :].partition("\n")
-    head += text[beside : _after(".*", text, beside)] + (between if body else between.rstrip("\r\n"))
-    return text[:colon] + head + body + (text[_after(".*", text, old.end) :] or "\n")
+    head += text[beside : behind(".*", text, beside)] + (between if body else between.rstrip("\r\n"))
+    return text[:colon] + head + body + (text[behind(".*", text, old.end) :] or "\n")
 
 
-def _without(text: str, mapping: _Node, entry: _Entry, owner: _Entry | None) -> str:
-    start, end = entry.start - len(_before(text, entry.start)), _after(".*", text, entry.value.end)
-    below = text[_after("\n", text, end) :]
+def _without(text: str, mapping: Node, entry: Entry, owner: Entry | None) -> str:
+    start, end = entry.start - len(_before(text, entry.start)), behind(".*", text, entry.value.end)
+    below = text[behind("\n", text, end) :]
     if len(mapping.entries) > 1:
         return text[:start] + below
     if owner:
-        colon = _after(r"\s*:", text, owner.key_end)
+        colon = behind(r"\s*:", text, owner.key_end)
         return text[:colon] + " {}" + text[colon:start] + below
     # A text that begins with { is JSON, where no comment may follow.
     mark = "---\n" if below.strip() and not text[:start].strip() else ""
     return text[:start] + mark + "{}" + text[end:]
 
 
-def _with_in_flow(text: str, mapping: _Node, entry: _Entry | None, key: str, value: t.Any) -> str:
+def _with_in_flow(text: str, mapping: Node, entry: Entry | None, key: str, value: t.Any) -> str:
     """JSON is also what is written into the flow mappings of YAML."""
     near = entry or (mapping.entries[-1] if mapping.entries else None)
     before = _before(text, near.start) if near else "{"
@@ -290,7 +199,7 @@ def _with_in_flow(text: str, mapping: _Node, entry: _Entry | None, key: str, val
     return text[:end] + (f",{indentation or ' '}" if near else "") + name + ": " + new + text[end:]
 
 
-def _without_in_flow(text: str, mapping: _Node, entry: _Entry) -> str:
+def _without_in_flow(text: str, mapping: Node, entry: Entry) -> str:
     index, others = mapping.entries.index(entry), len(mapping.entries) - 1
     start = mapping.entries[index - 1].value.end if index else entry.start
     end = mapping.entries[1].start if others and not index else entry.value.end

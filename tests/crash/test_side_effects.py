@@ -19,7 +19,7 @@ import shutil
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir, _reads
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _reads
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pods
@@ -222,7 +222,7 @@ def require_next_run_succeeds(node: Node, run: Run) -> None:
     node.world.sources_ready = True
     node.world.settle(30.0)
     assert set(node.world.pods()) == {f"{name.partition('.')[0]}-node1" for name in node.scenario.after}
-    with _manifest_dir.locked(str(node.manifests)):
+    with _directory.locked(str(node.manifests)):
         pass
 
 

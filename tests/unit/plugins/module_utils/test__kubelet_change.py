@@ -127,7 +127,7 @@ def test_a_change_is_noted_before_its_first_file_and_forgotten_after_its_last(no
     changes = node.changes(a="new a", conf__b="new b", gone=None)
     journal = node.journal
     journal.begin(changes)
-    assert node.journal.is_open
+    assert node.store.kubelet_change
     assert node.files() == {
         "a": "old a",
         "a.kubestatic-new": "new a",
@@ -139,7 +139,7 @@ def test_a_change_is_noted_before_its_first_file_and_forgotten_after_its_last(no
     journal.put_in_force(changes)
     assert node.files() == {"a": "new a", "conf": "/", "conf/b": "new b"}
     journal.close()
-    assert not node.journal.is_open
+    assert not node.store.kubelet_change
 
 
 def test_directories_are_for_all_to_read(node: Node) -> None:
@@ -171,10 +171,10 @@ def test_every_file_is_put_back(node: Node) -> None:
     assert node.files() == before
     assert stat.S_IMODE((node.root / "a").stat().st_mode) == 0o640
     # The kubelet may still run on what was undone.
-    assert node.journal.is_open
+    assert node.store.kubelet_change
     assert node.undo() == []
     node.journal.close()
-    assert not node.journal.is_open
+    assert not node.store.kubelet_change
 
 
 @pytest.mark.parametrize("done", range(4))
@@ -249,7 +249,7 @@ def test_what_would_be_undone_is_a_plan(node: Node, done: int) -> None:
 def test_nothing_under_way_is_nothing_to_undo(node: Node) -> None:
     tree = Tree()
     assert node.journal.undone(tree) is tree
-    assert not node.journal.is_open
+    assert not node.store.kubelet_change
     assert not node.journal.has_changed_files
     assert not os.path.exists(node.store.path), "nothing was to be noted"
 
@@ -285,7 +285,7 @@ def test_a_full_disk_leaves_everything_as_it_was(
             node.journal.begin(changes)
     assert node.inside([str(caught.value)])[0].replace(node.store.path, "STORE") == message
     assert node.files() == {"a": "old a"}
-    assert not node.journal.is_open
+    assert not node.store.kubelet_change
 
 
 def test_a_disk_that_is_full_once_the_change_is_noted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_config_call import without_secrets
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_secrets import without_secrets
 
 SECRET = "s3cr3t"
 

@@ -11,8 +11,8 @@ import typing as t
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_edit
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_wish import Wish
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONF_D,
     CONFIG,

@@ -9,7 +9,11 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers, _kubelet_settings
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_layers,
+    _kubelet_mistakes,
+    _kubelet_settings,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Given, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_unit import Word
@@ -47,7 +51,7 @@ def problem(node: KubeletNode, *flags: str) -> str:
     """Why the kubelet does not start with its files, which it cannot be restarted into either."""
     found = layers(node, *flags)
     with pytest.raises(KubestaticError) as caught:
-        _kubelet_layers.require_startable(found)
+        _kubelet_mistakes.require_startable(found)
     assert list(found.problems) == [str(caught.value)]
     return node.inside(str(caught.value))
 
@@ -285,7 +289,7 @@ def test_mistakes_in_files_and_flags_are_told_with_their_effect(node: KubeletNod
     node.config("staticPodPaht: /a\n")
     node.drop_in("1.conf", "readOnlyPort: many\n")
     found = layers(node, *BOTH, "--no-such-flag=1", "--v=2")
-    assert [node.inside(str(one)) for one in _kubelet_layers.mistakes(found)] == [
+    assert [node.inside(str(one)) for one in _kubelet_mistakes.mistakes(found)] == [
         f'{FILE_PATH}: staticPodPaht: not a field that kubelet 1.34 knows; did you mean "staticPodPath"?; the kubelet ignores it',
         f"ROOT/{CONF_D}/1.conf: readOnlyPort: must be an integer, found the string 'many'; the kubelet does not start with it",
         (
@@ -297,19 +301,19 @@ def test_mistakes_in_files_and_flags_are_told_with_their_effect(node: KubeletNod
 
 def test_a_kubelet_is_not_restarted_into_a_mistake(node: KubeletNode) -> None:
     node.config("staticPodPaht: /a\n")
-    _kubelet_layers.require_startable(layers(node, CONFIG_FLAG))
+    _kubelet_mistakes.require_startable(layers(node, CONFIG_FLAG))
     flag = "--pod-infra-container-image=pause"
-    _kubelet_layers.require_startable(layers(node, CONFIG_FLAG, flag))
+    _kubelet_mistakes.require_startable(layers(node, CONFIG_FLAG, flag))
     node.minor = 36
     with pytest.raises(KubestaticError) as caught:
-        _kubelet_layers.require_startable(layers(node, CONFIG_FLAG, flag))
+        _kubelet_mistakes.require_startable(layers(node, CONFIG_FLAG, flag))
     assert str(caught.value) == (
         "the kubelet cannot be restarted: /unit line 2: --pod-infra-container-image is not a flag of kubelet 1.36; it was"
         " removed in 1.35; the kubelet does not start with it; mend that first"
     )
     # A kubelet that is newer than the tables may know more.
     node.minor = 38
-    _kubelet_layers.require_startable(layers(node, CONFIG_FLAG, "--flag-of-tomorrow=1"))
+    _kubelet_mistakes.require_startable(layers(node, CONFIG_FLAG, "--flag-of-tomorrow=1"))
 
 
 # ---- values

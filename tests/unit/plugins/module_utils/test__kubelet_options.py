@@ -10,7 +10,7 @@ import typing as t
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_options
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_edit import Wish
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_wish import Wish
 
 NOTHING: dict[str, t.Any] = {
     "settings": None,

@@ -9,8 +9,8 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_report
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_config_call import without_secrets
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_report, _kubelet_shown
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_secrets import without_secrets
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONF_D,
     CONFIG,
@@ -49,20 +49,20 @@ SETTINGS: list[tuple[str, t.Any, str, str, int]] = [
 def test_a_setting_is_shown_with_its_layer(
     node: KubeletNode, key: str, value: t.Any, layer: str, path: str, line: int
 ) -> None:
-    found = _kubelet_report.setting(node.setup().layers, tuple(key.split(".")))
+    found = _kubelet_shown.setting(node.setup().layers, tuple(key.split(".")))
     expected = {"value": value, "layer": layer, "file": node.outside(path), "line": line}
     assert found == expected
 
 
 def test_a_flag_is_shown_with_its_place(node: KubeletNode) -> None:
     layers = node.setup().layers
-    assert _kubelet_report.flag(layers, "v") == {
+    assert _kubelet_shown.flag(layers, "v") == {
         "value": "2",
         "layer": "flag",
         "file": node.path(FRAGMENT),
         "line": 2,
     }
-    assert _kubelet_report.flag(layers, "node-ip") == {"value": None, "layer": "default", "file": "", "line": 0}
+    assert _kubelet_shown.flag(layers, "node-ip") == {"value": None, "layer": "default", "file": "", "line": 0}
 
 
 def test_a_password_within_a_url_is_not_shown(node: KubeletNode) -> None:
@@ -72,8 +72,8 @@ def test_a_password_within_a_url_is_not_shown(node: KubeletNode) -> None:
     setup = node.setup()
     shown = [
         _kubelet_report.shown_words(setup.unit.argv),
-        _kubelet_report.setting(setup.layers, ("staticPodURL",)),
-        _kubelet_report.flag(setup.layers, "manifest-url"),
+        _kubelet_shown.setting(setup.layers, ("staticPodURL",)),
+        _kubelet_shown.flag(setup.layers, "manifest-url"),
         [_kubelet_report._flag(use, minor=34) for use in setup.layers.flags],
         without_secrets(f"# {flag}\n{node.read(CONFIG)}"),
     ]
@@ -111,10 +111,10 @@ def test_a_header_on_the_command_line_is_hidden(node: KubeletNode, words: str) -
     layers = node.setup().layers
     use = layers.flag("manifest-url-header")
     assert use and use.value == "A:secret"
-    assert _kubelet_report.flag(layers, "manifest-url-header")["value"] == "hidden"
+    assert _kubelet_shown.flag(layers, "manifest-url-header")["value"] == "hidden"
     assert _kubelet_report._flag(use, minor=34)["value"] == "hidden"
-    assert _kubelet_report.setting(layers, ("staticPodURLHeader",))["value"] == "hidden"
-    assert _kubelet_report.setting(layers, ("staticPodURLHeader", "A"))["value"] == "hidden"
+    assert _kubelet_shown.setting(layers, ("staticPodURLHeader",))["value"] == "hidden"
+    assert _kubelet_shown.setting(layers, ("staticPodURLHeader", "A"))["value"] == "hidden"
     shown = " ".join(_kubelet_report.shown_words(node.setup().unit.argv))
     assert shown == f"/usr/bin/kubelet {words} --v=2".replace("A:secret", "hidden")
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from ansible_collections.kubestatic.node.plugins.module_utils import _yaml
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._yaml_edit import line_of, merge, merged
+from ansible_collections.kubestatic.node.plugins.module_utils._yaml_edit import merge, merged
+from ansible_collections.kubestatic.node.plugins.module_utils._yaml_places import line_of
 
 KUBEADM = """\
 apiVersion: kubelet.config.k8s.io/v1beta1

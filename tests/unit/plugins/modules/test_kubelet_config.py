@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir, _pod_url
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _pod_url
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONF_D,
@@ -680,13 +680,13 @@ def test_a_unit_may_be_named_as_for_systemctl(node: KubeletWorld) -> None:
 
 def test_another_run_on_this_node_is_not_disturbed(node: KubeletWorld) -> None:
     os.makedirs(node.store_path)
-    with _manifest_dir.locked(node.store_path):
+    with _directory.locked(node.store_path):
         result = untouched(node, settings={"maxPods": 50})
     assert "is changing the kubelet's configuration here" in result["msg"]
 
 
 def test_a_run_that_changes_pods_is_not_disturbed(node: KubeletWorld) -> None:
-    with _manifest_dir.locked(node.path(MANIFESTS)):
+    with _directory.locked(node.path(MANIFESTS)):
         result = untouched(node, settings={"maxPods": 50})
         assert "is changing static pods here" in result["msg"] and not result["restarted"]
         assert not node.call(settings={"maxPods": 50}, restart="never").get("failed")

@@ -10,7 +10,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory
 from ansible_collections.kubestatic.node.plugins.modules import static_pod, static_pod_info
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import Image, World, call, manifest
 
@@ -90,7 +90,7 @@ def test_it_leaves_no_trace_and_needs_no_lock(world: World, check: bool) -> None
     write(world, web=OLD)
     pathlib.Path(world.manifests, ".kubestatic.x.old").write_text(OLD)
     before = sorted(os.listdir(world.manifests))
-    with _manifest_dir.locked(world.manifests):
+    with _directory.locked(world.manifests):
         assert not info(world, check=check).get("failed")
     assert sorted(os.listdir(world.manifests)) == before
     assert not os.path.exists(world.store_path)

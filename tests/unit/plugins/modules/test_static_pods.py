@@ -12,7 +12,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir, _module
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _module
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Run, Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pod, static_pod_info, static_pods
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import (
@@ -440,7 +440,7 @@ def test_two_files_with_the_pod_are_refused(world: World) -> None:
 
 def test_a_run_beside_another_is_refused(world: World) -> None:
     write(world, "web.yaml", OLD)
-    with _manifest_dir.locked(world.manifests):
+    with _directory.locked(world.manifests):
         result = untouched(world, lambda: one(world, content=NEW))
         assert f"{world.manifests}: another run" in result["msg"]
         assert not one(world, content=NEW, check=True).get("failed"), "a look disturbs nobody"
@@ -584,7 +584,7 @@ def test_a_directory_that_is_gone_since_holds_up_nobody(world: World, tmp_path: 
 def test_nobody_starts_a_kubelet_that_a_run_holds_down(world: World, look: str) -> None:
     Store(world.store_path).kubelet_stopped_for = world.manifests
     world.kubelet_runs = False
-    with _manifest_dir.locked(world.manifests):
+    with _directory.locked(world.manifests):
         if look == "info":
             result = call(world, static_pod_info.main)
         else:
