@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""How systemd turns environment files and an ExecStart= line into a command line, and changes to such a file's text.
+"""How systemd turns environment files and an ExecStart= line into a command line.
 
 Facts: systemd.exec(5) EnvironmentFile=, systemd.service(5) "Command lines", systemd.syntax(7) "Quoting", and systemd's
 src/basic/env-file.c, env-util.c and extract-word.c, src/core/load-fragment.c. To systemd, white space is ASCII.
@@ -13,10 +13,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_settings
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # A quoted part may be followed by another one. From the first character that is in none on, quotes are characters.
 _SINGLE = r"'([^']*)'?[ \t]*"
@@ -30,9 +29,7 @@ _ENTRY = re.compile(
 )
 
 # NUL, and what unichar_is_valid of src/basic/utf8.c refuses: surrogates and noncharacters (here those below U+10000).
-_UNREADABLE = re.compile("[\0\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-# Means the same to a shell, which some people let read these files.
-_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
+UNREADABLE = re.compile("[\0\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 # Quotes may begin anywhere in a word, and in single quotes a backslash counts, too.
 _PART = (
@@ -59,7 +56,7 @@ class Assignment(t.NamedTuple):
     line: int
 
 
-class _Word(t.NamedTuple):
+class Word(t.NamedTuple):
     """A word with quotes removed, and its place in the text. Not ``closed``: what is put behind it gets into it."""
 
     text: str
@@ -74,42 +71,12 @@ def parse(text: str) -> list[Assignment]:
     A comment that ends with a backslash ends there, as of systemd 254: before, the next line belonged to it. Of a file
     that is not UTF-8 or has NUL or a noncharacter in it systemd takes nothing; that is left to the caller.
     """
-    return [found for found, _span in _assignments(text)]
-
-
-def with_value(text: str, name: str, value: str) -> str:
-    """The file with this variable set: its last assignment is changed, or one is appended. All else stays as it is.
-
-    Raises KubestaticError where no text can make systemd read this value.
-    """
-    if not _NAME.fullmatch(name) or _UNREADABLE.search(value):
-        raise KubestaticError(f"{name}: systemd takes no such variable from an environment file: {value!r}")
-    before = _assignments(text)
-    for found, (start, end) in reversed(before):
-        if found.name == name:
-            quotes = text[start:end].lstrip(" \t").startswith('"')
-            changed = text[:start] + _quote_value(value, quotes=quotes) + text[end:]
-            return text if found.value == value else changed
-    changed = text if not text or text.endswith("\n") else f"{text}\n"
-    # A value goes on in the next line, and before systemd 254 a comment did. An empty line ends both.
-    changed += "\n" if changed.endswith("\\\n") else ""
-    changed += f"{name}={_quote_value(value)}\n"
-    if [each[:2] for each in parse(changed)] != [*(each[:2] for each, _span in before), (name, value)]:
-        raise KubestaticError(f"{name}: cannot be appended to the file, as quotes are left open in it")
-    return changed
+    return [found for found, _span in assignments(text)]
 
 
 def split_words(value: str) -> list[str]:
     """What ``$NAME`` becomes: the words between white space, quotes and backslashes removed. The end closes open quotes."""
-    return [word.text for word in _words(value, unescape=_without_backslashes)]
-
-
-def quote_word(word: str) -> str:
-    """The word as split_words gives it back."""
-    if word and not re.search(r"[ \t\r\n'\"\\]", word):
-        return word
-    quote = '"' if "'" in word and '"' not in word else "'"
-    return quote + re.sub(rf"([\\{quote}])", r"\\\1", word) + quote
+    return [word.text for word in words_of(value, unescape=without_backslashes)]
 
 
 def split_exec_start(text: str) -> list[str]:
@@ -154,38 +121,12 @@ def expand(words: t.Sequence[str], environment: t.Mapping[str, str]) -> list[str
     return argv
 
 
-def with_flags(value: str, flags: t.Mapping[str, str | None]) -> str:
-    """The value, words as in split_words, with these flags set or, where None, removed; their names without dashes.
-
-    A flag is what flag_words of _kubelet_settings.py takes for one. The first occurrence of a flag is changed in its
-    place, others of it go, new flags are appended. All other words, and the space around them, stay as they are.
-    """
-    words = _words(value, unescape=_without_backslashes)
-    gaps = ["", *(value[before.end : word.start] for before, word in zip(words, words[1:]))]
-    # Each word as it is written, behind the space before it. What goes takes that along.
-    pieces = [gap + value[word.start : word.end] for gap, word in zip(gaps, words)]
-    wanted = {name.replace("_", "-"): setting for name, setting in flags.items()}
-    missing = {name: "" if new is None else quote_word(f"--{name}={new}") for name, new in wanted.items()}
-    for first, after, name, setting in _kubelet_settings.flag_words([word.text for word in words]):
-        if name in wanted and (name not in missing or setting != wanted[name]):
-            flag = missing.get(name, "")
-            pieces[first:after] = [flag and gaps[first] + flag, *[""] * (after - first - 1)]
-        missing.pop(name, None)
-    added = [flag for flag in missing.values() if flag]
-    if not words:
-        return " ".join(added) or value
-    if added and not words[-1].closed and pieces[-1] == gaps[-1] + value[words[-1].start :]:
-        pieces[-1] = gaps[-1] + quote_word(words[-1].text)
-    body = "".join([*pieces, *(f" {flag}" for flag in added)]).lstrip(" \t\r\n")
-    return value[: words[0].start] + body + value[words[-1].end :] if body else ""
-
-
-def _assignments(text: str) -> list[tuple[Assignment, tuple[int, int]]]:
+def assignments(text: str) -> list[tuple[Assignment, tuple[int, int]]]:
     """The assignments, each with the place of its value: from behind the "=" to the end of the line."""
     found = []
     for match in _ENTRY.finditer(text):
         name = (match["name"] or "").rstrip(" \t")
-        if match["value"] is not None and _NAME.fullmatch(name):
+        if match["value"] is not None and NAME.fullmatch(name):
             line = text.count("\n", 0, match.start()) + 1
             found.append((Assignment(name, _unquoted(match["value"]), line), match.span("value")))
     return found
@@ -202,26 +143,21 @@ def _unquoted(raw: str) -> str:
     return value
 
 
-def _quote_value(value: str, *, quotes: bool = False) -> str:
-    if not value or (_NEEDS_NO_QUOTES.fullmatch(value) and not quotes):
-        return value
-    return '"' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'
-
-
-def _words(text: str, *, unescape: t.Callable[[str], str]) -> list[_Word]:
+def words_of(text: str, *, unescape: t.Callable[[str], str]) -> list[Word]:
+    """The words between white space, with quotes removed and what `unescape` makes of their parts."""
     found = []
     for match in _WORD.finditer(text):
         parts = list(_WORD_PART.finditer(match[0]))
         content = "".join(unescape(part["plain"] or part["quoted"] or "") for part in parts)
         closed = all(part["plain"] or part["end"] for part in parts)
-        found.append(_Word(content, match.start(), match.end(), closed))
+        found.append(Word(content, match.start(), match.end(), closed))
     return found
 
 
 def _unit_words(text: str, *, name: str) -> t.Iterator[tuple[str, str]]:
     """The words of a directive in a unit file, as they are written and as they are meant."""
     joined = _joined(text)
-    for word in _words(joined, unescape=lambda raw: _ESCAPE.sub(_unescaped, raw)):
+    for word in words_of(joined, unescape=lambda raw: _ESCAPE.sub(_unescaped, raw)):
         if not word.closed:
             raise KubestaticError(f"{name}=: quotes are left open: {text.strip()}")
         # Several escapes may make the bytes of one character.
@@ -229,7 +165,8 @@ def _unit_words(text: str, *, name: str) -> t.Iterator[tuple[str, str]]:
         yield joined[word.start : word.end], decoded
 
 
-def _without_backslashes(raw: str) -> str:
+def without_backslashes(raw: str) -> str:
+    """What a part of a word in an environment file comes to."""
     return re.sub(r"\\(.|\Z)", r"\1", raw, flags=re.DOTALL)
 
 
@@ -238,7 +175,7 @@ def _unescaped(match: re.Match[str]) -> str:
     if not match["byte"] and not match["character"]:
         return " " if match["space"] else match[0]
     found = match[0].encode().decode("unicode_escape")
-    if _UNREADABLE.match(found):
+    if UNREADABLE.match(found):
         return match[0]
     return chr(0xDC00 + ord(found)) if match["byte"] and found > "\x7f" else found
 

@@ -15,9 +15,10 @@ import hashlib
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_layers, _node_files
+from ansible_collections.kubestatic.node.plugins.module_utils import _file_edit, _kubelet_layers
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Content, SetContext, Tree
+from ansible_collections.kubestatic.node.plugins.module_utils._file_edit import Content, SetContext
+from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 # Drop-ins and units are world-readable where packages place them; what may hold a secret is not.
@@ -63,7 +64,7 @@ def of(tree: Tree, *, found: Tree) -> list[FileChange]:
     """The files of a planned tree that differ from those that are found. What holds a secret is for root alone."""
     changes = []
     for path, text in tree.planned.items():
-        before = _node_files.content(path)._replace(text=found.text(path))
+        before = _file_edit.content(path)._replace(text=found.text(path))
         if text == before.text:
             continue
         mode = before.mode if before.text is not None else _PUBLIC
@@ -94,7 +95,7 @@ class Journal:
         """
         before = self._store.kubelet_change
         wanted = [os.path.dirname(change.path) for change in changes] + ([manifest_dir] if manifest_dir else [])
-        missing = _node_files.missing_directories(wanted)
+        missing = _file_edit.missing_directories(wanted)
         files = {
             change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
         }
@@ -102,14 +103,14 @@ class Journal:
         self._store.kubelet_change = {"files": files, "directories": missing, "moves": moved}
         try:
             if manifest_dir:
-                _node_files.make_directory(manifest_dir, mode=_MANIFEST_DIRECTORY_MODE)
+                _file_edit.make_directory(manifest_dir, mode=_MANIFEST_DIRECTORY_MODE)
             for change in changes:
-                _node_files.make_directory(os.path.dirname(change.path), mode=_DIRECTORY_MODE)
-                _node_files.prepare(change.path, change.after, set_context=self._set_context)
+                _file_edit.make_directory(os.path.dirname(change.path), mode=_DIRECTORY_MODE)
+                _file_edit.prepare(change.path, change.after, set_context=self._set_context)
         except KubestaticError:
             for change in changes:
-                _node_files.discard(change.path)
-            _node_files.remove_directories(self._store.kubelet_change["directories"])
+                _file_edit.discard(change.path)
+            _file_edit.remove_directories(self._store.kubelet_change["directories"])
             # A disk that takes no file may take no note either; then the next run finds nothing to undo.
             with contextlib.suppress(KubestaticError):
                 self._store.kubelet_change = before
@@ -142,15 +143,15 @@ class Journal:
             _kubelet_move.take_back(moves, timeout=timeout)
         for path, note in change.get("files", {}).items():
             before = Content(*note["before"])
-            now = _node_files.content(path)
-            _node_files.discard(path)
+            now = _file_edit.content(path)
+            _file_edit.discard(path)
             if _digest(now.text) == _digest(before.text):
                 continue
             if _digest(now.text) != note["after"]:
                 told.append(f"left {path} as it is, which somebody else has changed meanwhile")
                 is_whole = False
                 continue
-            _node_files.prepare(path, before, set_context=self._set_context)
+            _file_edit.prepare(path, before, set_context=self._set_context)
             _put_in_force(path, before)
             told.append(f"put {path} back" if before.text is not None else f"removed {path} again")
         if moves:
@@ -158,7 +159,7 @@ class Journal:
 
             _kubelet_move.put_back(moves, store=self._store, set_context=self._set_context)
             told.append(f"put the manifests back into {moves.source}")
-        _node_files.remove_directories(change.get("directories", []))
+        _file_edit.remove_directories(change.get("directories", []))
         # Without it the note tells of what is undone already, and the next run finds nothing more to undo.
         with contextlib.suppress(KubestaticError):
             self._store.kubelet_change = _UNDONE
@@ -176,7 +177,7 @@ class Journal:
     def undone(self, tree: Tree) -> Tree:
         """The files as `undo` would leave them, for check mode."""
         for path, note in self._store.kubelet_change.get("files", {}).items():
-            now = _digest(_node_files.content(path).text)
+            now = _digest(_file_edit.content(path).text)
             if now == note["after"] != _digest(Content(*note["before"]).text):
                 tree = tree.with_file(path, Content(*note["before"]).text)
         return tree
@@ -191,7 +192,7 @@ def _moves(change: t.Mapping[str, t.Any]) -> Moves | None:
 
 def _put_in_force(path: str, new: Content) -> None:
     try:
-        _node_files.put_in_force(path, new)
+        _file_edit.put_in_force(path, new)
     except OSError as exc:
         raise KubestaticError(f"{path}: cannot be replaced: {exc.strerror}") from None
 

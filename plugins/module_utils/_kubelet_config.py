@@ -13,8 +13,8 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _directory,
-    _kubelet_guard,
     _kubelet_health,
+    _kubelet_identity,
     _kubelet_start,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -127,7 +127,7 @@ def _restart(look: Look, setup: Setup, order: Order, *, settle: int, with_pods: 
     look.service.restart()
     if not order.wait:
         return look.service.state().main_pid
-    identity = _kubelet_guard.identity(setup.layers)
+    identity = _kubelet_identity.identity(setup.layers)
     return _kubelet_health.prove(
         look.service,
         setup,

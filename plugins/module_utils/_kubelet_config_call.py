@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _command,
     _directory,
-    _kubelet_guard,
+    _kubelet_identity,
     _kubelet_layers,
     _kubelet_look,
     _kubelet_options,
@@ -146,7 +146,7 @@ def _require_url(look: Look, plan: Plan) -> None:
         return
     from ansible_collections.kubestatic.node.plugins.module_utils import _pod_url
 
-    name = _kubelet_guard.identity(plan.new.layers).node_name
+    name = _kubelet_identity.identity(plan.new.layers).node_name
     _pod_url.require_pods(url, headers=headers, node_name=name, minor=look.minor, environment=plan.new.unit.environment)
 
 

@@ -14,15 +14,17 @@ import os
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_flag_edit,
     _kubelet_flags,
     _kubelet_layers,
-    _yaml,
+    _yaml_dump,
     _yaml_edit,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_flag_edit import OWN_DROP_IN
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Given, Key, Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import DROP_IN, FILE, FLAG
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import OWN_DROP_IN, Setup
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_wish import AUTO, Wish, are_in_force
 
 # What a kubelet without --config has otherwise (applyLegacyDefaults, cmd/kubelet/app/options/options.go).
@@ -41,7 +43,7 @@ def planned(found: Setup, wish: Wish) -> Setup:
     """The setup as it shall be: its ``tree`` says which files change. Raises KubestaticError for what cannot be had."""
     new = found
     for name, value in wish.flags.items():
-        new = new.with_flag(name, value, flags_file=wish.flags_file)
+        new = _kubelet_flag_edit.with_flag(new, name, value, flags_file=wish.flags_file)
     wanted = dict(_kubelet_layers.leaves(wish.settings))
     if wanted:
         new = _with_settings(new, wish, wanted)
@@ -63,7 +65,7 @@ def _with_settings(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> S
     if wish.migrate:
         for name in dict.fromkeys(given.flag for key in wanted for given in found.layers.given(key) if given.flag):
             moved.update(_beside(new.layers, name, wanted))
-            new = new.without_flag(name)
+            new = _kubelet_flag_edit.without_flag(new, name)
     layer, path = _target(found, wish, wanted)
     away = {} if wish.layer != AUTO or layer == FILE else _taken_out_of_file(new.layers, wanted)
     new = _written(new, wish, FILE, new.layers.config_file, away)
@@ -203,18 +205,18 @@ def _drop_in_directory(layers: Layers) -> str:
 def _with_drop_ins(found: Setup, path: str, *, directory: str, flags_file: str) -> Setup:
     new = found.with_file(path, found.tree.text(path) or _empty_config())
     if not new.layers.config_dir:
-        new = new.with_flag("config-dir", directory, flags_file=flags_file)
+        new = _kubelet_flag_edit.with_flag(new, "config-dir", directory, flags_file=flags_file)
     return new
 
 
 def _with_config(found: Setup, path: str, *, flags_file: str) -> Setup:
     new = found.with_file(path, found.tree.text(path) or _empty_config())
-    return new.with_flag("config", path, flags_file=flags_file)
+    return _kubelet_flag_edit.with_flag(new, "config", path, flags_file=flags_file)
 
 
 def _empty_config() -> str:
     head = {"apiVersion": _kubelet_layers.API_VERSION, "kind": _kubelet_layers.KIND}
-    return _yaml.dump(head, as_json=False)
+    return _yaml_dump.dump(head, as_json=False)
 
 
 def _patch(wanted: t.Mapping[Key, t.Any]) -> dict[str, t.Any]:

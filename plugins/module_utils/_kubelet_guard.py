@@ -11,36 +11,15 @@ it kills with one second of grace and without preStop hooks (HandlePodCleanups, 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import (
-    _kubelet_layers,
-    _kubelet_service,
-    _kubelet_settings,
-)
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Key, Layers
-
-PATH: Key = ("staticPodPath",)
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_identity import UNKNOWN, Identity
 
 # Longer lists of pods are cut in messages.
 _FEW = 4
-
-
-class Identity(t.NamedTuple):
-    """What a kubelet knows its pods by. ``manifest_dir`` is empty for none, ``pod_url`` a digest of staticPodURL, or empty."""
-
-    manifest_dir: str
-    node_name: str
-    cgroup_driver: str
-    cgroup_root: str
-    pod_url: str
-
-
-# The manifest directory of a kubelet that was started before its files said what they say now.
-UNKNOWN = "a directory that no file tells any more"
 
 
 class Pods(t.NamedTuple):
@@ -53,30 +32,6 @@ class Pods(t.NamedTuple):
     @property
     def static(self) -> tuple[str, ...]:
         return self.file + self.http
-
-
-def identity(layers: Layers) -> Identity:
-    """By what a kubelet with these layers knows its pods."""
-    hostname = layers.flag("hostname-override")
-    url = text(layers, _kubelet_layers.URL)
-    return Identity(
-        manifest_dir=manifest_dir(layers),
-        node_name=_kubelet_settings.node_name(hostname.value if hostname else ""),
-        cgroup_driver=text(layers, ("cgroupDriver",)) or "cgroupfs",
-        cgroup_root=text(layers, ("cgroupRoot",)) or "/",
-        pod_url=hashlib.sha256(url.encode()).hexdigest()[:32] if url else "",
-    )
-
-
-def manifest_dir(layers: Layers) -> str:
-    """The effective staticPodPath as the kubelet spells it, or an empty string."""
-    given = layers.strongest(PATH)
-    if given is None or not isinstance(given.value, str) or not given.value:
-        return ""
-    # KubeletConfigurationPathRefs: relative to the file, in --config only.
-    return _kubelet_settings.full_path(
-        given.value, base=os.path.dirname(given.path) if given.layer == _kubelet_settings.FILE else "/"
-    )
 
 
 def require_safe(before: Identity, after: Identity, *, pods: Pods) -> None:
@@ -140,8 +95,3 @@ def _other_directory(before: str, after: str, *, pods: t.Sequence[str]) -> str:
 def _kills(pods: t.Sequence[str], *, kind: str = "static pods") -> str:
     names = ", ".join(pods[:_FEW]) + (f" and {len(pods) - _FEW} more" if len(pods) > _FEW else "")
     return f"kills the {kind} that run ({names}) with one second of grace"
-
-
-def text(layers: Layers, key: Key) -> str:
-    """The effective value of a setting that is text; empty for none."""
-    return str(layers.value(key, "") or "")

@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
-    _kubelet_guard,
+    _kubelet_identity,
     _kubelet_layers,
     _kubelet_service,
     _kubelet_setup,
@@ -19,7 +19,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity, Pods
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_identity import Identity
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService, State
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_start import Note
@@ -28,6 +28,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._node_files import
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Pods
     from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 
 
@@ -55,7 +56,7 @@ class Look(t.NamedTuple):
         from ansible_collections.kubestatic.node.plugins.module_utils import _runtime
 
         crictl = _runtime.find_crictl(self.search_path)
-        endpoint = _runtime.find_endpoint(_kubelet_guard.text(self.setup.layers, ("containerRuntimeEndpoint",)))
+        endpoint = _runtime.find_endpoint(_kubelet_identity.text(self.setup.layers, ("containerRuntimeEndpoint",)))
         return _runtime.Runtime(self.run, crictl=crictl, endpoint=endpoint) if crictl else None
 
     def stale(self, setup: Setup) -> list[str]:
@@ -70,6 +71,9 @@ class Look(t.NamedTuple):
 
     def pods(self) -> Pods:
         """The pods that run; where nothing shows them, those that the manifests of a running kubelet name."""
+        from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir
+        from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Pods
+
         runtime = self.runtime
         if runtime is not None:
             found: dict[str, set[str]] = {"file": set(), "http": set(), "api": set()}
@@ -79,8 +83,6 @@ class Look(t.NamedTuple):
                     name = box.pod[: -len(suffix)] if box.pod.endswith(suffix) else box.pod
                     found.setdefault(box.source, set()).add(name)
             return Pods(*(tuple(sorted(found[source])) for source in Pods._fields))
-        from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir
-
         directory = self.identity.manifest_dir
         entries = _manifest_dir.read(directory) if self.kubelet and os.path.isdir(directory) else []
         return Pods(tuple(sorted(entry.pod.name for entry in entries if entry.pod is not None)))
@@ -144,7 +146,7 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
         version=version,
         setup=setup,
         note=note,
-        identity=_kubelet_guard.identity(setup.layers),
+        identity=_kubelet_identity.identity(setup.layers),
         run=run,
         search_path=search_path,
     )
@@ -158,7 +160,7 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
 def _running_identity(kubelet: Kubelet, *, tree: Tree) -> Identity:
     """The identity of a kubelet whose files were changed since its start: by its flags, and by what it watches."""
     words = [Word(text, f"/proc/{kubelet.pid}/cmdline", 0) for text in kubelet.argv]
-    found = _kubelet_guard.identity(_kubelet_layers.read(words, minor=kubelet.minor, tree=tree))
+    found = _kubelet_identity.identity(_kubelet_layers.read(words, minor=kubelet.minor, tree=tree))
     if found.manifest_dir and not _kubelet_service.watches(kubelet.pid, found.manifest_dir):
-        return found._replace(manifest_dir=_kubelet_guard.UNKNOWN)
+        return found._replace(manifest_dir=_kubelet_identity.UNKNOWN)
     return found

@@ -24,10 +24,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _plan,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._file_edit import SetContext
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Manifest, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
-from ansible_collections.kubestatic.node.plugins.module_utils._node_files import SetContext
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import SHARED_OPTIONS, wanted_pod
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions

@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _directory,
-    _kubelet_guard,
+    _kubelet_identity,
     _kubelet_layers,
     _kubelet_start,
     _kubelet_wish,
@@ -97,9 +97,9 @@ def plan(look: Look, wish: Wish, order: Order, *, unproven: bool) -> Plan:
     new, files = _changed(old, wish)
     due = tuple(_due(look, new))
     restart = order.restart == ALWAYS or (order.restart == AUTO and bool(due))
-    directory = _kubelet_guard.manifest_dir(new.layers)
+    directory = _kubelet_identity.manifest_dir(new.layers)
     makes = bool(directory) and not os.path.lexists(directory)
-    if makes and not order.create_directories and directory != _kubelet_guard.manifest_dir(old.layers):
+    if makes and not order.create_directories and directory != _kubelet_identity.manifest_dir(old.layers):
         raise KubestaticError(
             f"{directory}: the manifest directory does not exist; create it (mode 0700, owner root) or set"
             " create_directories: true"
@@ -138,10 +138,10 @@ def _changed(old: Setup, wish: Wish) -> tuple[Setup, tuple[FileChange, ...]]:
 
 def _guard(look: Look, new: Setup, order: Order, *, unproven: bool) -> Moves | None:
     """Which manifests move so that no pod is lost. Raises KubestaticError where the restart would kill pods that run."""
-    before, after = look.identity, _kubelet_guard.identity(new.layers)
+    before, after = look.identity, _kubelet_identity.identity(new.layers)
     # Where nothing tells what the kubelet reads, the manifests lie where its files say.
     is_known = os.path.isdir(before.manifest_dir)
-    source = before.manifest_dir if is_known else _kubelet_guard.manifest_dir(look.setup.layers)
+    source = before.manifest_dir if is_known else _kubelet_identity.manifest_dir(look.setup.layers)
     moves = _moves(source, after.manifest_dir, store=look.store) if order.move_manifests else None
     if moves and look.kubelet is None and not unproven:
         raise KubestaticError(
@@ -151,6 +151,8 @@ def _guard(look: Look, new: Setup, order: Order, *, unproven: bool) -> Moves | N
         before = before._replace(manifest_dir=after.manifest_dir)
     running = look.kubelet.version if look.kubelet else look.version
     if not order.allow_pod_loss and (before != after or running != look.version):
+        from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_guard
+
         pods = look.pods()
         _kubelet_guard.require_safe(before, after, pods=pods)
         _kubelet_guard.require_same_minor(running, look.version, program=new.unit.argv[0], pods=pods)

@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _command,
     _kubelet_flags,
-    _kubelet_guard,
+    _kubelet_identity,
     _kubelet_look,
     _kubelet_mistakes,
     _kubelet_sources,
@@ -35,7 +35,7 @@ def report(*, unit: str) -> dict[str, t.Any]:
     layers = look.setup.layers
     trouble = _trouble(look)
     stale = look.stale(look.setup)
-    node_name = _kubelet_guard.identity(layers).node_name
+    node_name = _kubelet_identity.identity(layers).node_name
     sources = _kubelet_sources.look(look.setup, node_name=node_name)
     return {
         "changed": False,

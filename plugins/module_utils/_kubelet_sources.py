@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_guard, _kubelet_layers, _yaml
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_identity, _kubelet_layers, _yaml
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import without_user
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
@@ -42,7 +42,7 @@ def look(setup: Setup, *, node_name: str) -> dict[str, Source]:
 
 
 def _file(setup: Setup) -> Source:
-    path = _kubelet_guard.manifest_dir(setup.layers)
+    path = _kubelet_identity.manifest_dir(setup.layers)
     if not path:
         return _NONE
     is_there = os.path.isdir(path)

@@ -18,11 +18,11 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _environment_file,
-    _kubelet_guard,
+    _kubelet_identity,
     _kubelet_service,
     _kubelet_unit,
 )
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_identity import Identity
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Layers
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
@@ -70,7 +70,7 @@ def remember(store: Store, *, pid: int, setup: Setup) -> None:
         "pid": pid,
         "process": _kubelet_service.process_identity(pid),
         "inputs": inputs(setup),
-        "identity": list(_kubelet_guard.identity(setup.layers)),
+        "identity": list(_kubelet_identity.identity(setup.layers)),
         "healthz": list(endpoint(setup.layers)),
     }
 

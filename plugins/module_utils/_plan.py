@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _manifest_dir, _yaml
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _manifest_dir
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import (
     DROPPED,
     REFUSED,
@@ -119,7 +119,9 @@ def plan(
     found, old = _the_one_entry(wanted, entries)
     new = wanted.pod
     if new and wanted.from_mapping and not wanted.filename and found.endswith(".json"):
-        new = _manifest.parse(_yaml.dump(new.data, as_json=True))
+        from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_dump
+
+        new = _manifest.parse(_yaml_dump.dump(new.data, as_json=True))
     if wanted.state == ABSENT:
         filename = found or _wanted_filename(wanted)
         _manifest_dir.require_filename(filename)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan, _yaml
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Wanted
 
@@ -142,7 +142,9 @@ def _files(options: t.Mapping[str, t.Any]) -> list[str]:
 def _text(options: t.Mapping[str, t.Any]) -> str:
     if options.get("content") is not None:
         return str(options["content"])
-    return _yaml.dump(options["definition"], as_json=str(options.get("filename") or "").endswith(".json"))
+    from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_dump
+
+    return _yaml_dump.dump(options["definition"], as_json=str(options.get("filename") or "").endswith(".json"))
 
 
 def _key_of(name: str, *, namespace: str) -> _manifest.Key:

@@ -14,7 +14,7 @@ import contextlib
 import re
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _rules, _yaml
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _rules, _yaml, _yaml_dump
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import REFUSED, KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import without_user
 
@@ -133,7 +133,7 @@ def _pods(data: t.Any, text: str) -> list[_manifest.Pod]:
         items = data.get("items") or []
         if not isinstance(items, list):
             raise KubestaticError("items must be a list")
-        return [_manifest.parse(_yaml.dump(_as_pod(item), as_json=True)) for item in items]
+        return [_manifest.parse(_yaml_dump.dump(_as_pod(item), as_json=True)) for item in items]
     return [_manifest.parse(text)]
 
 

@@ -15,7 +15,7 @@ import json
 import re
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _yaml
+from ansible_collections.kubestatic.node.plugins.module_utils import _yaml, _yaml_dump
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._yaml_builder import child_path
 from ansible_collections.kubestatic.node.plugins.module_utils._yaml_places import (
@@ -53,7 +53,7 @@ def merged(text: str, patch: t.Mapping[str, t.Any]) -> str:
         line = text.count("\n", 0, root(text).start) + 1
         raise KubestaticError(f"line {line}: there are no keys to set here but other data; write `key: value` instead")
     # By way of the text's own format: 1.0 is 1 in YAML, not in JSON.
-    wanted = _yaml.load(_yaml.dump(patch, as_json=document.is_json)).data
+    wanted = _yaml.load(_yaml_dump.dump(patch, as_json=document.is_json)).data
     result = text
     # Removals come last, lest a mapping becomes empty on the way to its new keys.
     for path, value in sorted(_changes(data, wanted, ()), key=lambda change: change[1] is None):
@@ -127,10 +127,10 @@ def _changed(text: str, path: _Path, value: t.Any) -> str:
 
 def _block(key: str, value: t.Any, column: int) -> str:
     """The entry as lines; the last one without its line break."""
-    text = _yaml.dump({key: value}, as_json=False)[:-1]
+    text = _yaml_dump.dump({key: value}, as_json=False)[:-1]
     if "\\n" in json.dumps(value):
         # In quotes: blank lines and comments beside a literal text could become a part of it.
-        text = _yaml.dump({key: 0}, as_json=False)[:-2] + _json(value)
+        text = _yaml_dump.dump({key: 0}, as_json=False)[:-2] + _json(value)
     return "\n".join(" " * column + line for line in text.split("\n"))
 
 

@@ -39,9 +39,7 @@ class Entry(t.NamedTuple):
 def line_of(text: str, path: t.Sequence[str]) -> int | None:
     """The 1-based line of the key at this path of mapping keys; None where none is written or `text` cannot be read."""
     text = text.lstrip(BOM)
-    try:
-        _yaml.load(text)
-    except KubestaticError:
+    if not _is_readable(text):
         return None
     node, line = root(text), None
     for key in path:
@@ -52,12 +50,22 @@ def line_of(text: str, path: t.Sequence[str]) -> int | None:
     return line
 
 
+# Many keys are looked for in few texts.
+@functools.lru_cache(maxsize=4)
+def _is_readable(text: str) -> bool:
+    try:
+        _yaml.load(text)
+    except KubestaticError:
+        return False
+    return True
+
+
 @functools.lru_cache(maxsize=4)
 def root(text: str) -> Node:
     """The first document of a text that `_yaml.load` can read; of no length where it is empty, behind its comments."""
     if text.lstrip().startswith("{"):  # JSON to `_yaml.load`
         return _json_node(text, text.index("{"), json.JSONDecoder())
-    events = iter(_yaml._parser(_yaml._pyyaml(), text).get_event, None)
+    events = iter(_yaml.parser(_yaml.pyyaml(), text).get_event, None)
     next(events)
     if type(next(events)).__name__ == "StreamEndEvent":
         return Node(len(text), len(text))

@@ -11,7 +11,7 @@ import textwrap
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_setup
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_flag_edit, _kubelet_setup
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 
@@ -155,7 +155,7 @@ class KubeletNode:
 
 def with_usual_files(node: KubeletNode, monkeypatch: pytest.MonkeyPatch) -> KubeletNode:
     """The same node, whose environment files count as those of packages."""
-    monkeypatch.setattr(_kubelet_setup, "_ADMINISTRATORS", (node.path(DEBIAN), node.path(RHEL)))
+    monkeypatch.setattr(_kubelet_flag_edit, "_ADMINISTRATORS", (node.path(DEBIAN), node.path(RHEL)))
     return node
 
 

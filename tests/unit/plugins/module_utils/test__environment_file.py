@@ -9,7 +9,7 @@ import random
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _environment_file
+from ansible_collections.kubestatic.node.plugins.module_utils import _environment_edit, _environment_file
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import parse_flags
 
@@ -266,14 +266,14 @@ def test_a_comment_ends_with_its_line_as_of_systemd_254() -> None:
 
 @pytest.mark.parametrize(("text", "name", "value", "changed"), CHANGES)
 def test_one_variable_is_changed(text: str, name: str, value: str, changed: str) -> None:
-    assert _environment_file.with_value(text, name, value) == changed
-    assert _environment_file.with_value(changed, name, value) == changed
+    assert _environment_edit.with_value(text, name, value) == changed
+    assert _environment_edit.with_value(changed, name, value) == changed
 
 
 @pytest.mark.parametrize("text", ["B='1\n", 'B="1', "0B='1\n"])
 def test_nothing_is_appended_to_quotes_that_are_left_open(text: str) -> None:
     with pytest.raises(KubestaticError, match=r"^A: .*left open"):
-        _environment_file.with_value(text, "A", "'1\"")
+        _environment_edit.with_value(text, "A", "'1\"")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_nothing_is_appended_to_quotes_that_are_left_open(text: str) -> None:
 )
 def test_what_systemd_would_not_take_is_refused(name: str, value: str) -> None:
     with pytest.raises(KubestaticError, match="takes no such variable"):
-        _environment_file.with_value("", name, value)
+        _environment_edit.with_value("", name, value)
 
 
 def test_a_change_gives_the_value_back_and_leaves_all_other_variables() -> None:
@@ -295,7 +295,7 @@ def test_a_change_gives_the_value_back_and_leaves_all_other_variables() -> None:
         value = _text(dice, ["a", " ", "'", '"', "\\", "$", "`", "#", "\n", "\r", "ä", "="], most=8)
         before = {found.name: found.value for found in _environment_file.parse(text)}
         try:
-            changed = _environment_file.with_value(text, "A", value)
+            changed = _environment_edit.with_value(text, "A", value)
         except KubestaticError:
             refused += 1
             continue
@@ -323,7 +323,7 @@ def test_a_value_is_split_as_systemd_splits_it(value: str, words: list[str]) -> 
     ],
 )
 def test_a_word_is_quoted_only_where_it_must_be(word: str, quoted: str) -> None:
-    assert _environment_file.quote_word(word) == quoted
+    assert _environment_edit.quote_word(word) == quoted
 
 
 def test_quoted_words_are_split_into_the_same_words() -> None:
@@ -333,9 +333,9 @@ def test_quoted_words_are_split_into_the_same_words() -> None:
             _text(dice, ["a", " ", "'", '"', "\\", "\n", "\t", "$", "ä", "="], most=6)
             for _word in range(dice.randrange(5))
         ]
-        value = " ".join(map(_environment_file.quote_word, words))
+        value = " ".join(map(_environment_edit.quote_word, words))
         assert _environment_file.split_words(value) == words
-        (found,) = _environment_file.parse(_environment_file.with_value("", "A", value))
+        (found,) = _environment_file.parse(_environment_edit.with_value("", "A", value))
         assert _environment_file.expand(["$A"], {"A": found.value}) == words
 
 
@@ -362,8 +362,8 @@ def test_without_expansion_dollars_reach_the_program() -> None:
 
 @pytest.mark.parametrize(("value", "flags", "changed"), FLAGS)
 def test_flags_are_changed_in_their_place(value: str, flags: dict[str, str | None], changed: str) -> None:
-    assert _environment_file.with_flags(value, flags) == changed
-    assert _environment_file.with_flags(changed, flags) == changed
+    assert _environment_edit.with_flags(value, flags) == changed
+    assert _environment_edit.with_flags(changed, flags) == changed
 
 
 def test_changed_flags_are_in_force_and_all_others_as_before() -> None:
@@ -377,7 +377,7 @@ def test_changed_flags_are_in_force_and_all_others_as_before() -> None:
         )
         flags = {name: dice.choice([None, "", "1", "x y", "it's"]) for name in dice.sample(["a", "b", "a-b", "new"], 2)}
         before = parse_flags(_environment_file.split_words(value))
-        changed = _environment_file.with_flags(value, flags)
+        changed = _environment_edit.with_flags(value, flags)
         after = parse_flags(_environment_file.split_words(changed))
         kept = {name: setting for name, setting in before.items() if name not in flags}
         assert after == {**kept, **{name: setting for name, setting in flags.items() if setting is not None}}, value
@@ -392,7 +392,7 @@ def test_long_values_take_no_long_time() -> None:
         f"A=1{' ' * 100000}2",
     ]:
         (found,) = _environment_file.parse(text)
-        assert isinstance(_environment_file.with_flags(found.value, {"a": "1"}), str)
+        assert isinstance(_environment_edit.with_flags(found.value, {"a": "1"}), str)
 
 
 def _text(dice: random.Random, pieces: t.Sequence[str], *, most: int) -> str:

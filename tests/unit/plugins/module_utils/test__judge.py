@@ -13,7 +13,7 @@ import random
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _defaults, _schema, _yaml
+from ansible_collections.kubestatic.node.plugins.module_utils import _defaults, _schema, _yaml, _yaml_dump
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import DROPPED, REFUSED, KubestaticError
 
 pytestmark = pytest.mark.judge
@@ -127,7 +127,7 @@ def test_documents(text: str) -> None:
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_we_write(as_json: bool) -> None:
     values = test_yaml.DUMPED
-    verdicts = ask([_yaml.dump({"a": value, "b": [value]}, as_json=as_json) for value in values])
+    verdicts = ask([_yaml_dump.dump({"a": value, "b": [value]}, as_json=as_json) for value in values])
     for value, verdict in zip(values, verdicts):
         assert json.loads(verdict["json"]) == {"a": value, "b": [value]}
 
@@ -221,9 +221,9 @@ class Pods:
 def test_random_pods(wrong: float) -> None:
     generator = Pods(seed=20260101, wrong=wrong)
     # Through YAML once, as that is what makes 1 of 1.0.
-    pods = [_yaml.load(_yaml.dump(generator.pod(), as_json=False)).data for _one in range(700)]
-    verdicts = ask([_yaml.dump(pod, as_json=False) for pod in pods])
-    normal = ask([_yaml.dump(_defaults.with_defaults(pod), as_json=False) for pod in pods])
+    pods = [_yaml.load(_yaml_dump.dump(generator.pod(), as_json=False)).data for _one in range(700)]
+    verdicts = ask([_yaml_dump.dump(pod, as_json=False) for pod in pods])
+    normal = ask([_yaml_dump.dump(_defaults.with_defaults(pod), as_json=False) for pod in pods])
     decoded = 0
     for pod, verdict, defaulted in zip(pods, verdicts, normal):
         findings = _schema.check(pod, root="Pod", minor=NEWEST)

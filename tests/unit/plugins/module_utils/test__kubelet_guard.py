@@ -9,9 +9,10 @@ import os
 import pathlib
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_guard
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_guard, _kubelet_identity
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Identity, Pods
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_guard import Pods
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_identity import Identity
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONF_D,
     CONFIG,
@@ -32,7 +33,7 @@ def identity(node: KubeletNode, flags: str, file: str = "", drop_in: str = "") -
     node.unit(f"/usr/bin/kubelet {flags}")
     node.write(CONFIG, f"{HEAD}{file}\n")
     node.write(f"{CONF_D}/1.conf", f"{HEAD}{drop_in}\n")
-    found = _kubelet_guard.identity(node.setup().layers)
+    found = _kubelet_identity.identity(node.setup().layers)
     return found._replace(manifest_dir=node.inside(found.manifest_dir))
 
 
@@ -80,9 +81,9 @@ def test_a_setting_that_is_text(node: KubeletNode) -> None:
     node.unit(f"/usr/bin/kubelet {CONFIG_FLAG}")
     node.config("cgroupDriver: systemd\ncgroupRoot: null\n")
     layers = node.setup().layers
-    assert _kubelet_guard.text(layers, ("cgroupDriver",)) == "systemd"
-    assert _kubelet_guard.text(layers, ("cgroupRoot",)) == ""
-    assert _kubelet_guard.text(layers, ("clusterDomain",)) == ""
+    assert _kubelet_identity.text(layers, ("cgroupDriver",)) == "systemd"
+    assert _kubelet_identity.text(layers, ("cgroupRoot",)) == ""
+    assert _kubelet_identity.text(layers, ("clusterDomain",)) == ""
 
 
 BEFORE = Identity("/etc/kubernetes/manifests", "node1", "systemd", "/", "")
@@ -118,7 +119,7 @@ def test_another_directory(old: str, new: str, pointed: str, way_out: str) -> No
 
 
 def test_a_directory_that_nothing_tells() -> None:
-    found = refusal(BEFORE._replace(manifest_dir=_kubelet_guard.UNKNOWN), BEFORE)
+    found = refusal(BEFORE._replace(manifest_dir=_kubelet_identity.UNKNOWN), BEFORE)
     assert "from a directory that no file tells any more to /etc/kubernetes/manifests kills" in found
     assert "say the old staticPodPath there again" in found and "move_manifests" not in found
 
@@ -147,8 +148,8 @@ def test_another_url() -> None:
 def test_the_url_is_not_told(node: KubeletNode) -> None:
     node.config("staticPodURL: http://me:secret@x/\n")
     node.unit(f"/usr/bin/kubelet {CONFIG_FLAG}")
-    assert "secret" not in str(_kubelet_guard.identity(node.setup().layers))
-    assert _kubelet_guard.identity(node.setup().layers).pod_url
+    assert "secret" not in str(_kubelet_identity.identity(node.setup().layers))
+    assert _kubelet_identity.identity(node.setup().layers).pod_url
 
 
 def test_pods_of_the_api_server_are_lost_by_their_cgroups_only() -> None:

@@ -9,6 +9,7 @@ import pathlib
 
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_flag_edit import with_flag
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONFIG,
@@ -37,7 +38,7 @@ def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> KubeletNode
 
 def refusal(node: KubeletNode, setup: Setup, name: str, value: str | None, flags_file: str = "") -> str:
     with pytest.raises(KubestaticError) as caught:
-        setup.with_flag(name, value, flags_file=flags_file)
+        with_flag(setup, name, value, flags_file=flags_file)
     return node.inside(str(caught.value))
 
 
@@ -127,7 +128,7 @@ def test_a_flag_is_set_where_the_unit_looks(
 ) -> None:
     with_layout(node, layout, files)
     before = node.argv()
-    new = node.setup().with_flag("v", "7")
+    new = with_flag(node.setup(), "v", "7")
     assert node.planned(new) == {path: text}
     expected = [word for word in before if word != "--v=2" or layout in ("literal", "kubeadm")]
     assert [word for word in node.argv(new) if word] == [*(word for word in expected if word), "--v=7"]
@@ -135,7 +136,7 @@ def test_a_flag_is_set_where_the_unit_looks(
     node.carry_out(new)
     assert node.argv() == node.argv(new)
     again = node.setup()
-    assert again.with_flag("v", "7") is again
+    assert with_flag(again, "v", "7") is again
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -163,47 +164,47 @@ def test_a_flag_is_set_where_the_unit_looks(
 )
 def test_any_value_reaches_the_kubelet_in_one_piece(node: KubeletNode, layout: str, value: str) -> None:
     with_layout(node, layout)
-    new = node.setup().with_flag("node-labels", value).with_flag("root-dir", "/x y")
+    new = with_flag(with_flag(node.setup(), "node-labels", value), "root-dir", "/x y")
     assert new.unit.argv[-2:] == (f"--node-labels={value}", "--root-dir=/x y")
     node.carry_out(new)
     again = node.setup()
     assert again.unit.argv == new.unit.argv
-    assert again.with_flag("node-labels", value).with_flag("root-dir", "/x y") is again
+    assert with_flag(with_flag(again, "node-labels", value), "root-dir", "/x y") is again
     # A third flag, and the first one gone, leave the others as they are.
-    more = again.with_flag("v", "7").with_flag("root-dir", None)
+    more = with_flag(with_flag(again, "v", "7"), "root-dir", None)
     assert more.unit.argv[-2:] == (f"--node-labels={value}", "--v=7")
 
 
 def test_a_flag_that_is_there_in_another_way_is_left(node: KubeletNode) -> None:
     with_layout(node, "rhel", {RHEL: 'KUBELET_EXTRA_ARGS="--node_ip 1.2.3.4 --fail-swap-on"\n'})
     setup = node.setup()
-    assert setup.with_flag("node-ip", "1.2.3.4") is setup
-    assert setup.with_flag("fail-swap-on", "true") is setup
-    new = setup.with_flag("node-ip", "4.3.2.1")
+    assert with_flag(setup, "node-ip", "1.2.3.4") is setup
+    assert with_flag(setup, "fail-swap-on", "true") is setup
+    new = with_flag(setup, "node-ip", "4.3.2.1")
     assert node.planned(new) == {RHEL: 'KUBELET_EXTRA_ARGS="--node-ip=4.3.2.1 --fail-swap-on"\n'}
 
 
 def test_a_negative_number_behind_a_flag_is_its_value(node: KubeletNode) -> None:
     with_layout(node, "rhel", {RHEL: 'KUBELET_EXTRA_ARGS="--oom-score-adj -999 --v=2"\n'})
-    new = node.setup().with_flag("oom-score-adj", "-998")
+    new = with_flag(node.setup(), "oom-score-adj", "-998")
     assert node.planned(new) == {RHEL: 'KUBELET_EXTRA_ARGS="--oom-score-adj=-998 --v=2"\n'}
-    assert node.planned(new.with_flag("oom-score-adj", None)) == {RHEL: 'KUBELET_EXTRA_ARGS="--v=2"\n'}
+    assert node.planned(with_flag(new, "oom-score-adj", None)) == {RHEL: 'KUBELET_EXTRA_ARGS="--v=2"\n'}
 
 
 def test_the_last_environment_file_that_gives_the_variable_is_used(node: KubeletNode) -> None:
     lines = ["EnvironmentFile=-ROOT/one", f"EnvironmentFile=-ROOT/{DEBIAN}", "EnvironmentFile=-ROOT/two"]
     node.unit("/usr/bin/kubelet $KUBELET_EXTRA_ARGS", *lines)
     node.write("one", "KUBELET_EXTRA_ARGS=\n")
-    assert list(node.planned(node.setup().with_flag("v", "7"))) == ["one"]
+    assert list(node.planned(with_flag(node.setup(), "v", "7"))) == ["one"]
     node.write("two", "KUBELET_EXTRA_ARGS=\n")
-    assert list(node.planned(node.setup().with_flag("v", "7"))) == ["two"]
+    assert list(node.planned(with_flag(node.setup(), "v", "7"))) == ["two"]
 
 
 def test_a_file_that_is_asked_for_must_be_read(node: KubeletNode) -> None:
     with_layout(node, "kubeadm")
-    new = node.setup().with_flag("v", "7", flags_file=node.path(f"etc//default/{pathlib.Path(DEBIAN).name}"))
+    new = with_flag(node.setup(), "v", "7", flags_file=node.path(f"etc//default/{pathlib.Path(DEBIAN).name}"))
     assert list(node.planned(new)) == [DEBIAN]
-    new = node.setup().with_flag("v", "7", flags_file=node.path(KUBEADM_FLAGS))
+    new = with_flag(node.setup(), "v", "7", flags_file=node.path(KUBEADM_FLAGS))
     assert node.planned(new) == {
         KUBEADM_FLAGS: f"{LAYOUTS['kubeadm'][KUBEADM_FLAGS]}KUBELET_EXTRA_ARGS=--v=7\n",
     }
@@ -222,22 +223,22 @@ def test_a_file_that_is_asked_for_must_be_read(node: KubeletNode) -> None:
 
 def test_a_flag_is_removed_from_wherever_it_stands(node: KubeletNode) -> None:
     with_layout(node, "kubeadm", {DEBIAN: '# ours\nKUBELET_EXTRA_ARGS="--v=4 --node-ip=1.2.3.4 --v 5"\n'})
-    new = node.setup().with_flag("v", None)
+    new = with_flag(node.setup(), "v", None)
     assert node.planned(new) == {
         DEBIAN: '# ours\nKUBELET_EXTRA_ARGS="--node-ip=1.2.3.4"\n',
         KUBEADM_FLAGS: 'KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/crio.sock"\n',
     }
     assert new.layers.flag("v") is None
-    assert new.with_flag("v", None) is new
+    assert with_flag(new, "v", None) is new
 
 
 def test_a_flag_is_removed_from_the_drop_in_of_our_own(node: KubeletNode) -> None:
     with_layout(node, "bare")
-    node.carry_out(node.setup().with_flag("v", "7").with_flag("node-ip", "1.2.3.4"))
+    node.carry_out(with_flag(with_flag(node.setup(), "v", "7"), "node-ip", "1.2.3.4"))
     assert node.read(OWN) == own("--v=7 --node-ip=1.2.3.4", "/usr/bin/kubelet")
-    new = node.setup().with_flag("v", None)
+    new = with_flag(node.setup(), "v", None)
     assert node.planned(new) == {OWN: own("--node-ip=1.2.3.4", "/usr/bin/kubelet")}
-    new = new.with_flag("node-ip", None)
+    new = with_flag(new, "node-ip", None)
     assert node.planned(new) == {OWN: own("", "/usr/bin/kubelet")}
     assert new.unit.argv == ("/usr/bin/kubelet",)
 
@@ -262,7 +263,7 @@ def test_a_flag_of_the_unit_itself_is_not_removed(
 
 def test_a_flag_of_the_unit_is_not_removed_from_its_copy_in_our_drop_in(node: KubeletNode) -> None:
     with_layout(node, "literal")
-    node.carry_out(node.setup().with_flag("root-dir", "/x"))
+    node.carry_out(with_flag(node.setup(), "root-dir", "/x"))
     assert refusal(node, node.setup(), "v", None).startswith(f"--v stands in ROOT/{OWN} line 5, in the unit itself")
 
 
@@ -275,7 +276,7 @@ def test_a_flag_whose_value_alone_is_a_variable_is_not_removed(node: KubeletNode
 
 def test_nothing_is_removed_where_nothing_is(node: KubeletNode) -> None:
     setup = with_layout(node, "debian").setup()
-    assert setup.with_flag("v", None) is setup
+    assert with_flag(setup, "v", None) is setup
 
 
 # ---- files

@@ -15,7 +15,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_guard, _kubelet_service, _kubelet_start
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_identity, _kubelet_service, _kubelet_start
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
@@ -207,7 +207,7 @@ def test_a_drop_in_that_says_nothing_changes_nothing(node: KubeletNode, store: S
 
 def test_the_identity_of_the_running_kubelet_is_remembered(node: KubeletNode, store: Store) -> None:
     _kubelet_start.remember(store, pid=os.getpid(), setup=node.setup())
-    before = _kubelet_guard.identity(node.setup().layers)
+    before = _kubelet_identity.identity(node.setup().layers)
     node.config("staticPodPath: /elsewhere\n")
     note = _kubelet_start.known(kubelet(node), store=store)
     assert note is not None and note.identity == before

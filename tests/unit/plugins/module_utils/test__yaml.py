@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 import yaml
-from ansible_collections.kubestatic.node.plugins.module_utils import _yaml
+from ansible_collections.kubestatic.node.plugins.module_utils import _yaml, _yaml_dump
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
 SCALARS: list[tuple[str, t.Any]] = [
@@ -249,7 +249,7 @@ DUMPED: list[t.Any] = [
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_is_written_is_read_back(value: t.Any, as_json: bool) -> None:
     for data in ({"key": value}, {"key": [value, {"key": value}]}, [value]):
-        text = _yaml.dump(data, as_json=as_json)
+        text = _yaml_dump.dump(data, as_json=as_json)
         assert text.endswith("\n")
         assert (json.loads(text) if as_json else yaml.safe_load(text)) == data
         if not (as_json and isinstance(data, list)):  # the kubelet reads a JSON list as YAML
@@ -258,23 +258,23 @@ def test_what_is_written_is_read_back(value: t.Any, as_json: bool) -> None:
 
 @pytest.mark.parametrize("key", ["y", "1", "1e3", "12:30", "<<", "=", "~", "", "a b", "a: b", "k8s.io/x", "0o7"])
 def test_keys_are_read_back(key: str) -> None:
-    text = _yaml.dump({key: 1}, as_json=False)
+    text = _yaml_dump.dump({key: 1}, as_json=False)
     assert _yaml.load(text).data == {key: 1} == yaml.safe_load(text)
 
 
 def test_written_yaml_looks_as_people_write_it() -> None:
     data = {"spec": {"b": "8080", "a": ["x", "y"], "script": "one\ntwo\n", "on": False}}
-    assert _yaml.dump(data, as_json=False) == (
+    assert _yaml_dump.dump(data, as_json=False) == (
         'spec:\n  b: "8080"\n  a:\n  - x\n  - "y"\n  script: |\n    one\n    two\n  "on": false\n'
     )
 
 
 def test_written_json() -> None:
-    assert _yaml.dump({"a": ["ä"]}, as_json=True) == '{\n  "a": [\n    "ä"\n  ]\n}\n'
+    assert _yaml_dump.dump({"a": ["ä"]}, as_json=True) == '{\n  "a": [\n    "ä"\n  ]\n}\n'
 
 
 def test_shared_parts_are_written_out() -> None:
-    assert "*" not in _yaml.dump(_yaml.load("a: &x {b: 1}\nc: *x\n").data, as_json=False)
+    assert "*" not in _yaml_dump.dump(_yaml.load("a: &x {b: 1}\nc: *x\n").data, as_json=False)
 
 
 @pytest.mark.parametrize(
@@ -283,14 +283,14 @@ def test_shared_parts_are_written_out() -> None:
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_cannot_be_written(value: t.Any, as_json: bool) -> None:
     with pytest.raises(KubestaticError):
-        _yaml.dump({"a": value}, as_json=as_json)
+        _yaml_dump.dump({"a": value}, as_json=as_json)
 
 
 def test_strings_of_other_types_are_plain_strings() -> None:
     class Tagged(str):
         pass
 
-    assert _yaml.dump({Tagged("a"): Tagged("b"), 1: (1, 2)}, as_json=False) == 'a: b\n"1":\n- 1\n- 2\n'
+    assert _yaml_dump.dump({Tagged("a"): Tagged("b"), 1: (1, 2)}, as_json=False) == 'a: b\n"1":\n- 1\n- 2\n'
 
 
 def test_without_libyaml_the_same_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +301,7 @@ def test_without_libyaml_the_same_is_read(monkeypatch: pytest.MonkeyPatch) -> No
     assert [_yaml.load(text) for text in texts] == fast
     with pytest.raises(KubestaticError, match="line 2, column"):
         _yaml.load("a: b\n c: d\n")
-    assert yaml.safe_load(_yaml.dump({"a": "y\n"}, as_json=False)) == {"a": "y\n"}
+    assert yaml.safe_load(_yaml_dump.dump({"a": "y\n"}, as_json=False)) == {"a": "y\n"}
 
 
 def test_json_is_read_without_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Files of the node replaced whole, in one rename, and directories made for them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+
+# Neither systemd (units, drop-ins: *.conf) nor a kubelet (drop-ins: *.conf, also hidden ones) reads a name that ends so.
+_SUFFIX = ".kubestatic-new"
+
+
+# `set_context(path, final_path)` gives a new file the SELinux context of where it goes.
+SetContext = t.Callable[[str, str], object]
+
+
+class Content(t.NamedTuple):
+    """One file as it is or shall be. ``text`` is None for no file; owner and group are numbers."""
+
+    text: str | None
+    mode: int = 0o600
+    owner: int = 0
+    group: int = 0
+
+
+def content(path: str) -> Content:
+    """The file that is there, without links in its path."""
+    try:
+        # Whatever bytes are in it, they are put back as they were.
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            text = file.read()
+        found = os.stat(path)
+    except FileNotFoundError:
+        return Content(None)
+    except OSError as exc:
+        raise KubestaticError(f"{path}: cannot be read: {exc.strerror}") from None
+    return Content(text, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+
+def prepare(path: str, new: Content, *, set_context: SetContext) -> None:
+    """The first half of a replacement, which the disk may refuse: the new file, complete, beside the old one.
+
+    Raises KubestaticError; nothing has changed then.
+    """
+    temporary = path + _SUFFIX
+    try:
+        if new.text is None:
+            return
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            os.fchmod(handle, new.mode)
+            os.fchown(handle, new.owner, new.group)
+            file.write(new.text)
+            file.flush()
+            set_context(temporary, path)
+            os.fsync(handle)
+    except (OSError, KubestaticError) as exc:
+        discard(path)
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise KubestaticError(f"{path}: cannot be written: {why}; nothing was changed") from None
+
+
+def put_in_force(path: str, new: Content) -> None:
+    """The second half: one rename, or the file goes. It is on the disk on return."""
+    if new.text is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    else:
+        os.rename(path + _SUFFIX, path)
+    handle = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def discard(path: str) -> None:
+    """Forget a first half."""
+    with contextlib.suppress(OSError):
+        os.unlink(path + _SUFFIX)
+
+
+def make_directory(path: str, *, mode: int) -> list[str]:
+    """Have a directory, and those above it, with this mode; returns those that were made, outermost first."""
+    made: list[str] = []
+    for one in missing_directories([path]):
+        try:
+            os.mkdir(one, mode)
+            made.append(one)
+            # Whatever the umask is.
+            os.chmod(one, mode)
+        except OSError as exc:
+            remove_directories(made)
+            raise KubestaticError(f"{one}: cannot be made: {exc.strerror}") from None
+    return made
+
+
+def missing_directories(paths: t.Iterable[str]) -> list[str]:
+    """Those that are not there, and those above them, outermost first."""
+    found: set[str] = set()
+    for path in paths:
+        while not os.path.lexists(path):
+            found.add(path)
+            path = os.path.dirname(path)
+    return sorted(found)
+
+
+def remove_directories(paths: t.Sequence[str]) -> None:
+    """Take back what make_directory made, as far as nothing lies in it."""
+    for path in reversed(paths):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)

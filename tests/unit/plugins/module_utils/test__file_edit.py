@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of a node replaced whole or not at all, and directories for them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import stat
+import typing as t
+
+import pytest
+from ansible_collections.kubestatic.node.plugins.module_utils import _file_edit
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._file_edit import Content
+
+
+def no_context(path: str, final_path: str) -> None:
+    """A node without SELinux."""
+
+
+def failing(number: int) -> t.Callable[..., t.NoReturn]:
+    def fail(*args: object, **kwargs: object) -> t.NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def root_only(text: str | None, mode: int = 0o600) -> Content:
+    return Content(text, mode, os.getuid(), os.getgid())
+
+
+@pytest.fixture
+def here(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path.resolve()
+
+
+def names(directory: pathlib.Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+# ---- contents
+
+
+def test_content_has_mode_and_owner(here: pathlib.Path) -> None:
+    path = here / "file"
+    path.write_text("text")
+    path.chmod(0o640)
+    assert _file_edit.content(str(path)) == Content("text", 0o640, os.getuid(), os.getgid())
+    assert _file_edit.content(str(here / "none")) == Content(None)
+
+
+def test_a_replacement_is_nothing_until_it_is_put_in_force(here: pathlib.Path) -> None:
+    path = here / "file"
+    path.write_text("old")
+    contexts: list[tuple[str, str]] = []
+
+    def set_context(temporary: str, final: str) -> None:
+        assert pathlib.Path(temporary).read_bytes() == b"new\r\n"
+        contexts.append((temporary, final))
+
+    old_mask = os.umask(0o077)
+    try:
+        _file_edit.prepare(str(path), root_only("new\r\n", 0o644), set_context=set_context)
+    finally:
+        os.umask(old_mask)
+    temporary = here / "file.kubestatic-new"
+    assert contexts == [(str(temporary), str(path))]
+    assert path.read_text() == "old"
+    assert stat.S_IMODE(temporary.stat().st_mode) == 0o644
+    _file_edit.put_in_force(str(path), root_only("new\r\n", 0o644))
+    assert path.read_bytes() == b"new\r\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert names(here) == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_replacement_has_its_owner(here: pathlib.Path) -> None:
+    path = str(here / "file")
+    new = Content("new", 0o600, 1234, 2345)
+    _file_edit.prepare(path, new, set_context=no_context)
+    _file_edit.put_in_force(path, new)
+    assert _file_edit.content(path) == new
+
+
+def test_a_leftover_is_overwritten(here: pathlib.Path) -> None:
+    (here / "file.kubestatic-new").write_text("much longer than new")
+    _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    assert (here / "file.kubestatic-new").read_text() == "new"
+
+
+def test_a_removal_needs_no_first_half(here: pathlib.Path) -> None:
+    (here / "file").write_text("old")
+    _file_edit.prepare(str(here / "file"), Content(None), set_context=no_context)
+    assert names(here) == ["file"]
+    _file_edit.put_in_force(str(here / "file"), Content(None))
+    assert names(here) == []
+    _file_edit.put_in_force(str(here / "file"), Content(None))
+
+
+def test_what_is_put_in_force_is_on_the_disk(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    assert synced == [str(here / "file.kubestatic-new")]
+    _file_edit.put_in_force(str(here / "file"), root_only("new"))
+    assert synced[1:] == [str(here)]
+
+
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [("os.fsync", errno.ENOSPC), ("os.open", errno.EROFS), ("os.fchown", errno.EPERM), ("os.fchmod", errno.EPERM)],
+)
+def test_a_disk_that_refuses_changes_nothing(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int
+) -> None:
+    (here / "file").write_text("old")
+    with monkeypatch.context() as broken:
+        broken.setattr(function, failing(number))
+        expected = f"{here}/file: cannot be written: {os.strerror(number)}; nothing was changed"
+        with pytest.raises(KubestaticError, match=expected):
+            _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    assert names(here) == ["file"]
+    assert (here / "file").read_text() == "old"
+
+
+def test_a_rename_that_is_refused_leaves_the_old_file(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(here / "file")
+    (here / "file").write_text("old")
+    _file_edit.prepare(path, root_only("new"), set_context=no_context)
+    with monkeypatch.context() as broken:
+        broken.setattr("os.rename", failing(errno.EROFS))
+        with pytest.raises(OSError, match="Read-only file system"):
+            _file_edit.put_in_force(path, root_only("new"))
+    assert (here / "file").read_text() == "old"
+    _file_edit.discard(path)
+    assert names(here) == ["file"]
+
+
+def test_a_context_that_cannot_be_set_changes_nothing(here: pathlib.Path) -> None:
+    def set_context(path: str, final_path: str) -> None:
+        raise KubestaticError("no such context")
+
+    with pytest.raises(KubestaticError, match="file: cannot be written: no such context; nothing was changed"):
+        _file_edit.prepare(str(here / "file"), root_only("new"), set_context=set_context)
+    assert names(here) == []
+
+
+def test_a_first_half_can_be_forgotten(here: pathlib.Path) -> None:
+    _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    _file_edit.discard(str(here / "file"))
+    _file_edit.discard(str(here / "file"))
+    assert names(here) == []
+
+
+# ---- directories
+
+
+def test_directories_are_made_from_the_outside_in(here: pathlib.Path) -> None:
+    old_mask = os.umask(0o077)
+    try:
+        made = _file_edit.make_directory(str(here / "a" / "b"), mode=0o755)
+    finally:
+        os.umask(old_mask)
+    assert made == [str(here / "a"), str(here / "a" / "b")]
+    assert {stat.S_IMODE(pathlib.Path(path).stat().st_mode) for path in made} == {0o755}
+    assert _file_edit.make_directory(str(here / "a" / "b"), mode=0o700) == []
+    assert stat.S_IMODE((here / "a" / "b").stat().st_mode) == 0o755
+
+
+def test_no_directory_stays_where_not_all_can_be_made(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.mkdir
+
+    def mkdir(path: str, mode: int) -> None:
+        if path.endswith("c"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, mode)
+
+    monkeypatch.setattr("os.mkdir", mkdir)
+    with pytest.raises(KubestaticError, match=f"{here}/a/b/c: cannot be made: No space left on device"):
+        _file_edit.make_directory(str(here / "a" / "b" / "c"), mode=0o755)
+    assert names(here) == []
+
+
+def test_a_directory_below_a_file(here: pathlib.Path) -> None:
+    (here / "file").write_text("")
+    with pytest.raises(KubestaticError, match="file/dir: cannot be made: Not a directory"):
+        _file_edit.make_directory(str(here / "file" / "dir"), mode=0o755)
+
+
+def test_only_empty_directories_are_removed_again(here: pathlib.Path) -> None:
+    made = _file_edit.make_directory(str(here / "a" / "b"), mode=0o755)
+    (here / "a" / "file").write_text("")
+    _file_edit.remove_directories(made)
+    assert names(here / "a") == ["file"]
