@@ -29,7 +29,7 @@ def with_value(text: str, name: str, value: str) -> str:
 
     Raises KubestaticError where no text can make systemd read this value.
     """
-    if not NAME.fullmatch(name) or UNREADABLE.search(value):
+    if not NAME.fullmatch(name) or re.search(UNREADABLE, value):
         raise KubestaticError(f"{name}: systemd takes no such variable from an environment file: {value!r}")
     before = assignments(text)
     for found, (start, end) in reversed(before):

@@ -29,7 +29,7 @@ _ENTRY = re.compile(
 )
 
 # NUL, and what unichar_is_valid of src/basic/utf8.c refuses: surrogates and noncharacters (here those below U+10000).
-UNREADABLE = re.compile("[\0\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+UNREADABLE = "[\0\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 
 # Quotes may begin anywhere in a word, and in single quotes a backslash counts, too.
 _PART = (
@@ -175,7 +175,7 @@ def _unescaped(match: re.Match[str]) -> str:
     if not match["byte"] and not match["character"]:
         return " " if match["space"] else match[0]
     found = match[0].encode().decode("unicode_escape")
-    if UNREADABLE.match(found):
+    if re.match(UNREADABLE, found):
         return match[0]
     return chr(0xDC00 + ord(found)) if match["byte"] and found > "\x7f" else found
 
