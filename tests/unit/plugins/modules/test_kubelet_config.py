@@ -117,6 +117,13 @@ def test_a_drop_in_of_the_unit_is_read_by_systemd_before_the_restart(node: Kubel
     assert node.argv() == ["--config=ROOT/var/lib/kubelet/config.yaml", "--v=4"]
 
 
+def test_a_key_that_the_kubelet_ignores_is_refused_though_the_file_has_it(node: KubeletWorld) -> None:
+    node.write(CONFIG, f"{node.read(CONFIG)}maxPod: 7\n")
+    result = untouched(node, settings={"maxPod": 7})
+    assert result["failed"]
+    assert text(node, result).startswith("settings.maxPod: not a field that kubelet 1.34 knows")
+
+
 def test_a_comment_alone_restarts_nothing(node: KubeletWorld) -> None:
     node.call(settings={"maxPods": 50})
     node.write(CONFIG, "# Why.\n" + node.read(CONFIG))
