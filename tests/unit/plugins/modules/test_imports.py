@@ -44,7 +44,18 @@ KUBELET_CONFIG_NEEDS = {
 }
 STATIC_POD_NEEDS = {
     *("_arrival", "_command", "_directory", "_errors", "_known_runs", "_kubelet_service", "_kubelet_settings"),
-    *("_manifest", "_manifest_dir", "_module", "_node", "_plan", "_pod_options", "_proof", "_results", "_rollout"),
+    *(
+        "_manifest",
+        "_manifest_dir",
+        "_module",
+        "_node",
+        "_plan",
+        "_pod_options",
+        "_proof",
+        "_results",
+        "_revisions",
+        "_rollout",
+    ),
     *("_runtime", "_static_pods", "_steps", "_store", "_watch", "_yaml", "_yaml_builder", "_yaml_scalars"),
 }
 
