@@ -109,7 +109,8 @@ options:
     default: true
   keep_revisions:
     description:
-      - How many manifests of a pod the node keeps. The one in force and the last one that was proven are kept in any case. They are in C(/var/lib/kubestatic), which is root's alone.
+      - How many manifests of a pod the node keeps. The one in force and the last one that was proven are kept in any case.
+        They are in C(/var/lib/kubestatic), which is root's alone.
       - M(kubestatic.node.static_pod_info) lists them.
     type: int
     default: 5

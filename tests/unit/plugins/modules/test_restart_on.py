@@ -13,6 +13,7 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_move, _reads
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Manifest, Moves
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pod, static_pods
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import Image, World, call
@@ -299,6 +300,6 @@ def test_what_a_pod_reads_is_known_where_its_manifest_moves(
     one(world, content=manifest(files), restart_on="auto")
     reads = noted(world)
     text = pathlib.Path(world.manifests, "web.yaml").read_text()
-    moved = _kubelet_move.Manifest("web.yaml", text, 0o600, 0, 0, True)
-    _kubelet_move.take_out(_kubelet_move.Moves(world.manifests, str(tmp_path), (moved,)), timeout=60)
+    moved = Manifest("web.yaml", text, 0o600, 0, 0, True)
+    _kubelet_move.take_out(Moves(world.manifests, str(tmp_path), (moved,)), timeout=60)
     assert noted(world) == {} and Store(world.store_path).reads(str(tmp_path)) == reads != {}
