@@ -204,8 +204,8 @@ class ChangeSteps:
 
     def _forget(self, outcome: Outcome) -> None:
         self._known.forget(outcome.change)
-        self._revisions.forget_proofs(outcome.change.wanted.key)
         self._node.store.forget_placed(self._directory.path, "/".join(outcome.change.wanted.key))
+        self._revisions.forget_proofs(outcome.change.wanted.key)
 
     def _place(self, outcome: Outcome) -> Steps:
         # A pod whose manifest is gone may still be on its way out.

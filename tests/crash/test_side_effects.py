@@ -102,7 +102,8 @@ class Node:
             (self.manifests / name).write_text(text)
         self.world.begin_anew()
         self.world.images["bad"] = Image(exits=3)
-        self.world.settle(3.0)
+        # Long enough for a pod that nobody has proven to be a way back.
+        self.world.settle(15.0)
         self.read.write_text("old")
         if self.scenario.renewed:
             call(

@@ -29,12 +29,12 @@ def masters(nodes: list[Node]) -> t.Iterator[list[Node]]:
 
 
 @pytest.mark.parametrize(
-    ("play", "arguments", "first"),
+    ("play", "arguments"),
     [
-        ({}, ["--forks=1"], 0),
-        ({"strategy": "free"}, ["--forks=20"], 0),
-        ({"serial": 2}, [], 0),
-        ({"strategy": "host_pinned"}, ["--limit=node2,node3"], 1),
+        ({}, ["--forks=1"]),
+        ({"strategy": "free"}, ["--forks=20"]),
+        ({"serial": 2}, []),
+        ({"strategy": "host_pinned"}, ["--limit=node2,node3"]),
     ],
     ids=["one fork", "free", "serial", "limit"],
 )
@@ -43,7 +43,6 @@ def test_one_master_alone_meets_what_does_not_run(
     tmp_path: pathlib.Path,
     play: dict[str, t.Any],
     arguments: list[str],
-    first: int,
 ) -> None:
     before = [(node.files(), node.sandboxes("web")) for node in masters]
     playbook = tmp_path / "site.yml"
@@ -65,7 +64,7 @@ def test_one_master_alone_meets_what_does_not_run(
     after = [(node.files(), node.sandboxes("web")) for node in masters]
     assert [one[0] for one in after] == [one[0] for one in before], "the same manifests everywhere"
     restarted = [node.name for node, old, new in zip(masters, before, after, strict=True) if old[1] != new[1]]
-    assert restarted == [masters[first].name], done.stdout
+    assert len(restarted) == 1, done.stdout
     assert "is in force again and its pod runs" in done.stdout
-    assert f"because this task failed on {masters[first].name} before" in done.stdout.replace("\n", " ")
+    assert f"because this task failed on {restarted[0]} before" in done.stdout.replace("\n", " ")
     assert all(len(node.running("web")) == 1 for node in masters)
