@@ -117,7 +117,7 @@ def _apply(
             outcome,
             node=node,
             snapshot=snapshot,
-            revision=_in_force(outcome.change, revisions, directory=directory, would=module.check_mode),
+            revision=_in_force(outcome, revisions, directory=directory, would=module.check_mode),
             would=module.check_mode,
         )
         for outcome in outcomes
@@ -169,10 +169,11 @@ def _chosen(one: Wanted, revisions: Revisions, entries: t.Sequence[Entry]) -> Wa
     return one._replace(pod=revisions.chosen(one.key, one.revision, in_force=in_force))
 
 
-def _in_force(change: Change, revisions: Revisions, *, directory: ManifestDir, would: bool) -> Revision | None:
+def _in_force(outcome: Outcome, revisions: Revisions, *, directory: ManifestDir, would: bool) -> Revision | None:
     """The revision that the manifest is now."""
-    stays = would or not change.touches_directory
-    text = (change.old.text if change.old else None) if stays else directory.text(change.filename)
+    change = outcome.change
+    # Also a manifest that was to stay may have gone back.
+    text = directory.text(change.filename) if outcome.changed and not would else change.old.text if change.old else None
     return revisions.with_text(change.wanted.key, text)
 
 

@@ -322,6 +322,7 @@ def test_a_run_that_was_cut_off_before_the_proof_is_made_up_for(world: World) ->
     assert text(world) == BAD
     result = one(world, content=BAD)
     assert result["failed"] and "revision 1, the last one that was proven, is in force again" in result["msg"]
+    assert result["changed"] and result["revision"] == 1
     assert text(world) == ONE and world.pods() == {"web-node1": "good:1"}
 
 
