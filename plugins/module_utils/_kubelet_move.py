@@ -120,7 +120,7 @@ def _place(path: str, manifests: t.Sequence[Manifest], *, store: Store, set_cont
 
         with _telling(path):
             directory.write_new(one.filename, one.text, finish_file=finish)
-            directory.place(one.filename)
+            directory.place(one.filename, over=True)
 
 
 def _roll(path: str, changes: t.Sequence[Change], *, is_read: bool = False, goes_to: str = "") -> None:

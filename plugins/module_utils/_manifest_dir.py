@@ -158,16 +158,28 @@ class ManifestDir:
         """The kubelet loses sight of the manifest; its text stays as a dot-file until `tidy`."""
         self._rename(self.full_path(filename), self._dot(filename, REMOVED if for_good else OLD))
 
-    def place(self, filename: str) -> None:
-        """The new manifest is in force from here on: one rename, over the old one where that is still there."""
+    def place(self, filename: str, *, over: bool) -> None:
+        """The new manifest is in force from here on: one rename, `over` the old one where that is still there.
+
+        Raises KubestaticError where it is not, and somebody else has put a manifest there.
+        """
+        if not over:
+            self._require_free(filename)
         self._rename(self._dot(filename, NEW), self.full_path(filename))
 
     def put_back(self, filename: str) -> None:
-        """The manifest that `take_away` took is in force again."""
+        """The manifest that `take_away` took is in force again. Raises KubestaticError as `place`."""
         for suffix in (OLD, REMOVED):
             if os.path.lexists(self._dot(filename, suffix)):
+                self._require_free(filename)
                 self._rename(self._dot(filename, suffix), self.full_path(filename))
         self.tidy(filename)
+
+    def _require_free(self, filename: str) -> None:
+        if os.path.lexists(self.full_path(filename)):
+            raise KubestaticError(
+                f"somebody has put another manifest at {self.full_path(filename)} meanwhile, which was left as it is; run again"
+            )
 
     def tidy(self, filename: str) -> None:
         """Remove this collection's dot-files of a manifest that is in force or gone for good.

@@ -151,7 +151,7 @@ class ChangeSteps:
 
     def _rewrite(self, outcome: Outcome) -> Steps:
         self._require_unedited(outcome.change)
-        self._put_in_force(outcome)
+        self._put_in_force(outcome, over=True)
         outcome.actions.append(f"replaced the text of {self._path(outcome)}: the same pod to the kubelet, no restart")
         yield from self._prove_what_runs(outcome, in_force="the new text")
 
@@ -213,7 +213,11 @@ class ChangeSteps:
         if departure.pending:
             yield from departure.wait()
         before = self._sandbox_ids(outcome)
-        outcome.actions.append(f"placed {self._path(outcome)}" + self._put_in_force_after(outcome, departure))
+        # A file that holds no pod, which was named to be replaced.
+        over = bool(outcome.change.old_text)
+        outcome.actions.append(
+            f"placed {self._path(outcome)}" + self._put_in_force_after(outcome, departure, over=over)
+        )
         yield from self._prove(outcome, before=before)
 
     def _change(self, outcome: Outcome) -> Steps:
@@ -224,7 +228,7 @@ class ChangeSteps:
             return
         before = self._sandbox_ids(outcome)
         self._require_unedited(outcome.change)
-        self._put_in_force(outcome)
+        self._put_in_force(outcome, over=True)
         outcome.actions.append(f"changed {self._path(outcome)} by renaming the new manifest over the old one")
         outcome.stopped_at = yield from self._see_off(outcome, before)
         yield from self._prove(outcome, before=before)
@@ -285,24 +289,27 @@ class ChangeSteps:
                 self._directory.put_back(outcome.change.filename)
             raise
         except KubestaticError as exc:
-            self._directory.put_back(outcome.change.filename)
+            try:
+                self._directory.put_back(outcome.change.filename)
+            except KubestaticError as second:
+                raise KubestaticError(f"{exc}; {second}") from None
             raise KubestaticError(f"{exc}; {what_was} {self._path(outcome)} is in force again") from None
         return departure
 
-    def _put_in_force_after(self, outcome: Outcome, departure: Departure) -> str:
+    def _put_in_force_after(self, outcome: Outcome, departure: Departure, *, over: bool = False) -> str:
         """Place the manifest where the old pod is gone, and have the kubelet run whatever happens."""
         try:
-            self._put_in_force(outcome)
+            self._put_in_force(outcome, over=over)
         finally:
             told = self._resume(departure)
         return told
 
-    def _put_in_force(self, outcome: Outcome) -> None:
+    def _put_in_force(self, outcome: Outcome, *, over: bool) -> None:
         outcome.in_force_since = time.time()
         if outcome.change.action == _plan.RESTART and not outcome.change.writes:
             self._directory.put_back(outcome.change.filename)
         else:
-            self._directory.place(outcome.change.filename)
+            self._directory.place(outcome.change.filename, over=over)
         self._directory.tidy(outcome.change.filename)
         outcome.changed = True
 

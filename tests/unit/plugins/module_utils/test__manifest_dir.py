@@ -256,7 +256,7 @@ def visible(path: pathlib.Path) -> list[str]:
 def test_a_first_placement(path: pathlib.Path, directory_: ManifestDir) -> None:
     directory_.write_new(F, NEW_TEXT, finish_file=keep_mode)
     assert visible(path) == []
-    directory_.place(F)
+    directory_.place(F, over=False)
     directory_.tidy(F)
     assert os.listdir(str(path)) == [F]
     assert (path / F).read_text() == NEW_TEXT
@@ -287,7 +287,7 @@ def test_placing_over_the_old_manifest_is_one_rename(path: pathlib.Path, directo
     (path / F).write_text(OLD_TEXT)
     directory_.write_new(F, NEW_TEXT, finish_file=keep_mode)
     inode = (path / N).stat().st_ino
-    directory_.place(F)
+    directory_.place(F, over=True)
     assert (path / F).stat().st_ino == inode
     assert os.listdir(str(path)) == [F]
 
@@ -372,7 +372,7 @@ def test_each_step_is_on_the_disk_when_it_returns(
     directory_.write_new(F, NEW_TEXT, finish_file=keep_mode)
     directory_.sync()
     directory_.take_away(F, for_good=False)
-    directory_.place(F)
+    directory_.place(F, over=False)
     directory_.tidy(F)
     directory_.take_away(F, for_good=True)
     directory_.tidy(F)

@@ -11,6 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pod, static_pod_info, static_pods
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import Image, World, call, manifest
 
@@ -409,6 +410,28 @@ def test_what_somebody_edits_before_it_begins_is_left(world: World, arguments: d
     result = one(world, **arguments)
     assert result["failed"] and "by hand since this run has read it; run again" in result["msg"], result["msg"]
     assert text(world) == THREE and not result["changed"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"content": TWO}, {"name": "web", "state": "restarted"}, {"content": BAD}],
+    ids=["swap", "restart", "back"],
+)
+def test_what_somebody_places_while_the_pod_stops_is_left(world: World, arguments: dict[str, t.Any]) -> None:
+    one(world, content=ONE)
+    path = pathlib.Path(world.manifests, "web.yaml")
+    last = BAD if arguments.get("content") == BAD else ONE
+
+    def place(command: str) -> None:
+        taken = pathlib.Path(world.manifests, ".kubestatic.web.yaml.old")
+        if command.startswith("crictl pods") and taken.exists() and taken.read_text() == last and not path.exists():
+            path.write_text(THREE)
+
+    world.on_command = place
+    result = one(world, **arguments)
+    assert result["failed"] and f"somebody has put another manifest at {path} meanwhile" in result["msg"], result["msg"]
+    assert text(world) == THREE
+    assert ONE in {revision.text for revision in Store(world.store_path).revisions(("default", "web"))}
 
 
 def test_what_is_not_ready_is_no_way_back(world: World) -> None:
