@@ -110,3 +110,49 @@ def test_what_somebody_edits_by_hand_is_kept(web: Node) -> None:
     )
     assert web.module("static_pod", name="web", revision="2")["changed"]
     assert "value: by-hand" in web.sh(f"cat {MANIFESTS}/web.yaml")
+
+
+# ---- other faults in the middle of a change
+
+
+def test_a_prestop_hook_that_hangs(node: Node) -> None:
+    hangs = {"lifecycle": {"preStop": {"exec": {"command": ["sleep", "1000"]}}}}
+    assert not node.module("static_pod", definition=pod("web", terminationGracePeriodSeconds=4, container=hangs))[
+        "failed"
+    ]
+    began = node.now()
+    result = node.module("static_pod", definition=with_env("web", "new"))
+    assert not result["failed"] and node.now() - began > 4, result
+    assert len(node.running("web")) == len(node.sandboxes("web")) == 1
+
+
+def test_a_kubelet_that_is_restarted_while_the_old_pod_stops(node: Node) -> None:
+    slow = {"command": ["sh", "-c", "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.2; done"]}
+    assert not node.module("static_pod", definition=pod("web", terminationGracePeriodSeconds=10, container=slow))[
+        "failed"
+    ]
+    run = node.start("static_pod", definition=with_env("web", "new"))
+    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
+    node.sh("systemctl restart kubelet")
+    result = run.result()
+    assert not result["failed"], result
+    assert set(node.files()) == {"web.yaml"} and len(node.running("web")) == len(node.sandboxes("web")) == 1
+
+
+def test_a_store_on_another_file_system(node: Node, undo: t.Callable[[str], None]) -> None:
+    undo("umount /var/lib/kubestatic")
+    node.sh("mkdir -p /var/lib/kubestatic && mount -t tmpfs tmpfs /var/lib/kubestatic")
+    assert not node.module("static_pod", definition=with_env("web", "old"))["failed"]
+    gone_back(node, node.module("static_pod", definition=pod("web", container={"command": ["sh", "-c", "exit 3"]})))
+
+
+def test_a_full_store(web: Node, undo: t.Callable[[str], None]) -> None:
+    undo("umount /var/lib/kubestatic; umount /run/small")
+    web.sh(
+        "mkdir -p /run/small && mount -t tmpfs -o size=256k tmpfs /run/small && cp -a /var/lib/kubestatic/. /run/small/ &&"
+        " mount --bind /run/small /var/lib/kubestatic && dd if=/dev/zero of=/var/lib/kubestatic/full bs=1k 2>/dev/null; true"
+    )
+    before = web.files(), web.sandboxes("web")
+    result = web.module("static_pod", definition=with_env("web", "new"))
+    assert result["failed"] and not result["changed"] and "No space left on device" in result["msg"], result
+    assert (web.files(), web.sandboxes("web")) == before
