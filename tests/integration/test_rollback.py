@@ -81,8 +81,11 @@ def test_killed_before_the_proof_and_made_up_for(web: Node) -> None:
 
 
 def test_killed_while_it_goes_back(web: Node) -> None:
-    broken = pod("web", container={"readinessProbe": {"tcpSocket": {"port": 81}}})
-    run = web.start("static_pod", definition=broken, wait_timeout=5)
+    slow = {"command": ["sh", "-c", "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.2; done"]}
+    never = {**slow, "readinessProbe": {"tcpSocket": {"port": 81}}}
+    run = web.start(
+        "static_pod", definition=pod("web", container=never, terminationGracePeriodSeconds=10), wait_timeout=5
+    )
     wait_for(lambda: "tcpSocket" in web.sh(f"cat {MANIFESTS}/web.yaml", check=False), "the new manifest is in force")
     wait_for(lambda: ".kubestatic.web.yaml.old" in web.files(), "it is on its way out again")
     web.kill_run(run)
