@@ -29,6 +29,7 @@ class Arrival:
     """One pod on its way in. Once `wait` has ended ``uid`` is known, and ``downtime`` where an older copy ran.
 
     ``before``: ids of the sandboxes that there were when the manifest was placed, none where any will do.
+    ``starts``: it starts now, and has not run before.
     ``stopped_at``: Unix time at which the old pod ended, where that is known already.
     ``since``: Unix time just before the kubelet could see the manifest; what its log says before is about another one.
     """
@@ -41,6 +42,7 @@ class Arrival:
         pod: Pod,
         path: str,
         before: t.AbstractSet[str],
+        starts: bool,
         stopped_at: float | None = None,
         since: float | None = None,
     ) -> None:
@@ -52,11 +54,14 @@ class Arrival:
         self._full_name = node.full_name(pod.name)
         self._path = path
         self._before = before
+        self._starts = starts
         self._stopped_at = stopped_at
         self._since = since or time.time()
         self._first_attempts: dict[str, int] = {}
         self._addresses: dict[str, str] = {}
         self._passed: dict[tuple[str, str], int] = {}
+        self._seen: list[str] = []
+        self._seen_at = 0.0
         self._next_journal = 0.0
         self._next_probe = 0.0
         self._failing_probe: list[str] = []
@@ -89,6 +94,9 @@ class Arrival:
             before=self._before,
             may_end=_proof.may_end(self._pod),
         )
+        running = sorted(container.id for container in sight.containers.values() if container.state == RUNNING)
+        if running != self._seen:
+            self._seen, self._seen_at = running, self._watch.moment
         if self._before and sight.old:
             if snapshot.running_in(sandbox.id for sandbox in sight.old):
                 self._stopped_at = self._watch.taken_at
@@ -171,7 +179,10 @@ class Arrival:
 
     def _not_settled(self, sight: Sight, settle: int | None) -> list[str]:
         seconds = _proof.settle_seconds(self._pod, settle)
-        ran = self._watch.taken_at - _proof.undisturbed_since(self._pod, sight)
+        # The clock by which the runtime tells when they started may be set meanwhile. It counts for a pod that ran before.
+        ran = self._watch.moment - self._seen_at
+        if not self._starts:
+            ran = max(ran, self._watch.taken_at - _proof.undisturbed_since(self._pod, sight))
         return [] if ran >= seconds else [f"it has run undisturbed for {ran:.1f} s of {seconds} s"]
 
     def _measure(self, runtime: Runtime, sight: Sight) -> float | None:

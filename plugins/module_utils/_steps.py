@@ -330,6 +330,7 @@ class ChangeSteps:
             pod=change.new,
             path=path,
             before=before,
+            starts=change.starts_pod,
             stopped_at=outcome.stopped_at,
             since=outcome.in_force_since,
         )

@@ -362,6 +362,24 @@ def text_or_none(world: World) -> str | None:
     return path.read_text() if path.exists() else None
 
 
+@pytest.mark.parametrize("error", [-3600.0, 3600.0])
+@pytest.mark.parametrize("strategy", ["swap", "replace"])
+def test_a_clock_that_is_set_meanwhile(world: World, strategy: str, error: float) -> None:
+    """Nothing that is good fails for it, and nothing that crashes is proven."""
+    one(world, content=ONE)
+
+    def jump(command: str) -> None:
+        if command.startswith("crictl ps") and text_or_none(world) in (TWO, BAD):
+            world.clock_error = error
+
+    world.on_command = jump
+    assert not one(world, content=TWO, strategy=strategy)["failed"]
+    world.clock_error = 0.0
+    result = one(world, content=BAD, strategy=strategy)
+    assert result["failed"] and "is in force again and its pod runs" in result["msg"], result
+    assert text(world) == TWO
+
+
 def test_an_etcd_of_a_newer_minor_stays(world: World) -> None:
     world.images["registry.k8s.io/etcd:3.6.4-0"] = Image(exits=3)
     one(world, content=manifest(image="registry.k8s.io/etcd:3.5.21-0"))
