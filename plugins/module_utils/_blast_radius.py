@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import statistics
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _plan
@@ -32,6 +33,7 @@ def of(change: Change, *, path: str, downtimes: t.Mapping[str, t.Sequence[float]
     `path`: the manifest. `downtimes`: what changes of this pod on this node have taken, in seconds, by `Change.kind`.
     """
     namespace, name = change.wanted.key
+    taken = downtimes.get(change.kind, ())
     both = (change.old, change.new) if change.action == _plan.CHANGE else (None, None)
     return {
         "name": name,
@@ -40,7 +42,7 @@ def of(change: Change, *, path: str, downtimes: t.Mapping[str, t.Sequence[float]
         "effect": _EFFECTS[change.action],
         **fields(*both),
         "changed_files": list(change.changed_files),
-        "expected_downtime_seconds": _median(downtimes.get(change.kind, ())),
+        "expected_downtime_seconds": round(statistics.median(taken), 2) if taken else None,
     }
 
 
@@ -51,11 +53,3 @@ def fields(before: Pod | None, after: Pod | None) -> dict[str, t.Any]:
         "fields": [difference._asdict() for difference in found[:MAX_FIELDS]],
         "fields_left_out": len(found[MAX_FIELDS:]),
     }
-
-
-def _median(values: t.Sequence[float]) -> float | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return round((ordered[middle] + ordered[~middle]) / 2, 2)

@@ -54,14 +54,13 @@ class Wanted(t.NamedTuple):
     keep_revisions: int = 5
     # Which manifest that the node has kept: `previous` or a number; empty where the task brings its own.
     revision: str = ""
+    # Files whose change restarts the pod: paths, none, or AUTO for those that the manifest names.
+    restart_on: tuple[str, ...] | str = ()
 
     @property
     def source(self) -> str:
         """What the manifest comes from, in a few words."""
         return f"revision {self.revision}" if self.revision else self.label
-
-    # Files whose change restarts the pod: paths, none, or AUTO for those that the manifest names.
-    restart_on: tuple[str, ...] | str = ()
 
 
 class Change(t.NamedTuple):

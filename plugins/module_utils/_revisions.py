@@ -88,9 +88,7 @@ class Revisions:
             return None
         goods = [one for one in reversed(self.of(key)) if one.good]
         others = [one for one in goods if not _manifest.parse(one.text).same_as(new)]
-        if change.action != _plan.CHANGE and (
-            len(others) < len(goods) or revision.reason == PLACED or not self.is_ours(key, new.text)
-        ):
+        if change.action != _plan.CHANGE and (len(others) < len(goods) or revision.reason not in (CHANGED, CHOSEN)):
             return None
         return others[0] if others else None
 

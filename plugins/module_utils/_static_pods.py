@@ -165,8 +165,8 @@ def _chosen(one: Wanted, revisions: Revisions, entries: t.Sequence[Entry]) -> Wa
     """The same wish, with the manifest of the revision that it names."""
     if not one.revision:
         return one
-    in_force = next((entry.pod.text for entry in entries if entry.pod and entry.pod.key == one.key), None)
-    return one._replace(pod=revisions.chosen(one.key, one.revision, in_force=in_force))
+    texts = [entry.pod.text for entry in _manifest_dir.duplicates(entries, one.key) if entry.pod]
+    return one._replace(pod=revisions.chosen(one.key, one.revision, in_force=texts[0] if texts else None))
 
 
 def _in_force(outcome: Outcome, revisions: Revisions, *, directory: ManifestDir, would: bool) -> Revision | None:
@@ -198,13 +198,10 @@ def _remember_first_sight(changes: t.Sequence[Change], *, node: Node) -> None:
     seen = {"/".join(change.wanted.key): change.baseline for change in changes if change.baseline}
     if not seen:
         return
-    known = node.store.reads(node.manifest_dir)
     # What is only looked at can be looked at on a node whose /var is full, too.
     is_looked_at = not any(change.starts_pod for change in changes)
     with contextlib.suppress(KubestaticError) if is_looked_at else contextlib.nullcontext():
-        node.store.remember_reads(
-            node.manifest_dir, {pod: {**files, **known.get(pod, {})} for pod, files in seen.items()}
-        )
+        node.store.remember_new_reads(node.manifest_dir, seen)
 
 
 def _remember_reads(outcomes: t.Sequence[Outcome], *, node: Node) -> None:

@@ -95,7 +95,18 @@ class Store:
     def remember_reads(self, directory: str, pods: t.Mapping[str, t.Mapping[str, str]]) -> None:
         """Note what these pods read, and forget those that read nothing."""
         before = self.reads(directory)
-        after = {pod: dict(files) for pod, files in {**before, **pods}.items() if files}
+        self._change_reads(directory, before, {**before, **pods})
+
+    def remember_new_reads(self, directory: str, pods: t.Mapping[str, t.Mapping[str, str]]) -> None:
+        """Note those files of these pods that are not noted yet."""
+        before = self.reads(directory)
+        new = {pod: {**files, **before.get(pod, {})} for pod, files in pods.items()}
+        self._change_reads(directory, before, {**before, **new})
+
+    def _change_reads(
+        self, directory: str, before: dict[str, dict[str, str]], pods: t.Mapping[str, t.Mapping[str, str]]
+    ) -> None:
+        after = {pod: dict(files) for pod, files in pods.items() if files}
         if after != before:
             self._write(_READS, {**self._read(_READS), directory: after})
 
