@@ -15,7 +15,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest import P
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._proof import Sight
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import EXITED, RUNNING, Container, Runtime
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Waiting, Watch
 
 # The kubelet restarts a container at once, then after 10 s: the third end within one rollout is no start-up hiccup.
 _CRASH_LOOP_EXITS = 3
@@ -23,6 +23,8 @@ _CRASH_LOOP_EXITS = 3
 # The journal and the probes are asked less often than the runtime.
 _JOURNAL_SECONDS = 2.0
 _PROBE_SECONDS = 0.3
+# What the kubelet and the runtime take at least from a new manifest to a running container.
+_START_SECONDS = 0.2
 
 
 class Arrival:
@@ -66,12 +68,15 @@ class Arrival:
         self._next_probe = 0.0
         self._failing_probe: list[str] = []
 
-    def wait(self, *, timeout: int, settle: int | None) -> t.Generator[None, None, None]:
+    def wait(self, *, timeout: int, settle: int | None) -> Waiting:
         """Yield until the pod is proven; raises KubestaticError with the reason where it is not within `timeout` seconds."""
         runtime = self._node.runtime
         if runtime is None:
             return
         deadline = time.monotonic() + timeout
+        if self._starts:
+            # To look is work, too, for a node that is about to start a pod.
+            yield Pause(seconds=_START_SECONDS)
         while True:
             sight = self._look(runtime)
             missing = _proof.unfinished(self._pod, sight)
@@ -81,7 +86,7 @@ class Arrival:
                 break
             if self._watch.moment > deadline:
                 raise KubestaticError(f"not proven within {timeout} s: {missing[0]}{self._hint()}")
-            yield
+            yield Pause()
         self.downtime = self._measure(runtime, sight)
         self.uid = sight.sandbox.uid if sight.sandbox else ""
 

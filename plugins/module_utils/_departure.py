@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import time
 import typing as t
 
@@ -16,19 +15,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Key, Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import EXITED, Runtime, Sandbox
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch
-
-# After the old sandbox is gone the kubelet still unmounts volumes and, as its last step, removes the pod's cgroup
-# (SyncTerminatedPod, pkg/kubelet/kubelet.go). A new pod of the same name that comes before that waits 10 to 15 s
-# (backOffPeriod, pkg/kubelet/pod_workers.go). The last step and its end are milliseconds apart. With volumes the kubelet's
-# housekeeping may take the cgroup first, while the pod's own worker looks only every 300 ms whether they are unmounted
-# (WaitForUnmount): up to 0.43 s were measured.
-_AFTER_CGROUP_SECONDS = 0.4
-_AFTER_CGROUP_WITH_VOLUMES_SECONDS = 0.6
-_WITHOUT_CGROUP_SECONDS = 1.0
-# On a busy node all of that takes longer. What the runtime takes for one snapshot is 0.03 s on an idle node.
-_PACES = 12
-_TEARDOWN_TIMEOUT = 30.0
+from ansible_collections.kubestatic.node.plugins.module_utils._teardown import Teardown
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Waiting, Watch
 
 # The kubelet's back-off for crash loops strikes a container of the same uid that ended well, too: its second start in a
 # row is delayed until 10 s after the end, the next one 20 s, up to 300 s, and all is forgotten after 600 s of running. It
@@ -36,8 +24,6 @@ _TEARDOWN_TIMEOUT = 30.0
 # gone from the runtime the kubelet knows after its next relist (genericPlegRelistPeriod, 1 s after the last has ended).
 _BACKOFF_MEMORY_SECONDS = 600.0
 _AFTER_REMOVAL_SECONDS = 2.2
-
-_CGROUP_ROOTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/*")
 
 # How long past its grace period a pod may take to go: the kubelet's and the runtime's own work.
 _MARGIN_SECONDS = 10.0
@@ -84,22 +70,23 @@ class Departure:
         """The runtime still has the pod, and from this directory: one that comes from elsewhere does not count."""
         return self._node.watches and bool(self._alive())
 
-    def wait(self) -> t.Generator[None, None, None]:
+    def wait(self) -> Waiting:
         """Yield until the pod is gone and torn down. Raises KubestaticError where it cannot be made to go."""
         runtime = self._node.runtime
         if runtime is None or not self._node.watches:
             return
         began = self._watch.moment
         alive = self._observe(runtime)
-        with_cgroup = bool(pod_cgroups(self._seen.values()))
         while True:
+            teardown = Teardown(self._node, self._watch, alive, with_volumes=self._with_volumes)
             while alive:
                 if self._watch.moment > began + self._grace + _MARGIN_SECONDS:
                     self._force(runtime, alive)
                     return
-                yield
+                # Once the cgroup is gone, what comes next is seen in a new snapshot only.
+                yield Pause(until=None if teardown.look() else teardown.look)
                 alive = self._observe(runtime)
-            yield from self._wait_torn_down(with_cgroup=with_cgroup)
+            yield from teardown.wait()
             alive = self._observe(runtime)
             # A kubelet that was just starting the pod may have brought up a sandbox meanwhile.
             if not alive:
@@ -107,17 +94,7 @@ class Departure:
         if self._comes_back and self._restarted_lately:
             yield from self._remove_records(runtime)
 
-    def _wait_torn_down(self, *, with_cgroup: bool) -> t.Generator[None, None, None]:
-        deadline = time.monotonic() + _TEARDOWN_TIMEOUT
-        while with_cgroup and pod_cgroups(self._seen.values()) and time.monotonic() < deadline:
-            yield
-        after_cgroup = _AFTER_CGROUP_WITH_VOLUMES_SECONDS if self._with_volumes else _AFTER_CGROUP_SECONDS
-        seconds = after_cgroup if with_cgroup else _WITHOUT_CGROUP_SECONDS
-        began = time.monotonic()
-        while time.monotonic() < began + max(seconds, _PACES * self._watch.pace):
-            yield
-
-    def _remove_records(self, runtime: Runtime) -> t.Generator[None, None, None]:
+    def _remove_records(self, runtime: Runtime) -> Waiting:
         """What the kubelet does itself within a minute after a pod is gone, but sooner: else it starts the pod late."""
         ended = [
             container.id
@@ -132,7 +109,7 @@ class Departure:
         # The relist lasts as long as the runtime takes for it.
         ready = time.monotonic() + _AFTER_REMOVAL_SECONDS + self._watch.pace
         while time.monotonic() < ready:
-            yield
+            yield Pause()
 
     def _alive(self) -> list[Sandbox]:
         snapshot = self._watch.snapshot
@@ -194,14 +171,3 @@ class Departure:
         if running:
             return f"the kubelet did not stop pod {self._pod} within {self._grace + _MARGIN_SECONDS:.0f} s{hint}"
         return f"the containers of pod {self._pod} ended, but its sandbox does not go, as with a network plugin that fails{hint}"
-
-
-def pod_cgroups(sandboxes: t.Iterable[Sandbox], *, roots: t.Sequence[str] = _CGROUP_ROOTS) -> list[str]:
-    """The cgroups of these pods: kubepods/QOS/podUID, or with systemd kubepods.slice/...-podUID.slice (cm/cgroup_manager)."""
-    found = []
-    for uid in {sandbox.uid for sandbox in sandboxes}:
-        # systemd's slices have '_' where an API pod's uid has '-'.
-        name = f"*pod{glob.escape(uid).replace('-', '[-_]')}*"
-        for root in roots:
-            found += glob.glob(f"{root}/*kubepods*/{name}") + glob.glob(f"{root}/*kubepods*/*/{name}")
-    return found

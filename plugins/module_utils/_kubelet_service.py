@@ -23,6 +23,9 @@ _PROPERTIES = (
     *("FragmentPath", "DropInPaths", "NeedDaemonReload"),
 )
 
+# In which a kubelet has come up, and by which the clock may have been set since.
+_START_SECONDS = 120.0
+
 
 class Kubelet(t.NamedTuple):
     """A running kubelet process. ``minor`` is 34 for 1.34.4."""
@@ -154,6 +157,26 @@ class KubeletService:
             ]
         )
         return out.splitlines()
+
+    def sync_loop_began(self, pid: int) -> float | None:
+        """When the main loop of this kubelet began, by the clock of time.monotonic(); None where its log does not tell.
+
+        Its housekeeping ticks from then on (syncLoop, pkg/kubelet/kubelet.go).
+        """
+        began = started_at(pid)
+        _code, out, _err = self._run(
+            [
+                "journalctl",
+                f"_PID={pid}",
+                f"--since=@{began - _START_SECONDS:.0f}",
+                f"--until=@{began + _START_SECONDS:.0f}",
+                "--output=short-monotonic",
+                "--no-pager",
+                "--quiet",
+            ]
+        )
+        found = [line for line in out.splitlines() if "Starting kubelet main sync loop" in line]
+        return float(found[-1].partition("]")[0].strip("[ ")) if found else None
 
     def _do(self, *words: str) -> None:
         code, out, err = self._run(["systemctl", *words])

@@ -11,7 +11,6 @@ lets every change look at it. So ten pods cost as many questions to the runtime 
 from __future__ import annotations
 
 import contextlib
-import time
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _plan
@@ -23,11 +22,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
-from ansible_collections.kubestatic.node.plugins.module_utils._steps import ChangeSteps, Outcome, Steps
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Trouble, Watch
-
-# Between two rounds. A round itself costs two crictl calls.
-_ROUND_SECONDS = 0.1
+from ansible_collections.kubestatic.node.plugins.module_utils._steps import ChangeSteps, Outcome
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Trouble, Waiting, Watch, pause
 
 
 class Rollout:
@@ -59,11 +55,13 @@ class Rollout:
         by_key = {outcome.change.wanted.key: outcome for outcome in outcomes}
         running = [(outcome, self._steps(outcome, by_key)) for outcome in outcomes]
         try:
+            trouble = self._watch.refresh()
             while running:
-                trouble = self._watch.refresh()
-                running = [one for one in running if self._advance(*one, trouble=trouble)]
-                if running:
-                    time.sleep(_ROUND_SECONDS)
+                looked = [(*one, self._advance(*one, trouble=trouble)) for one in running]
+                running = [(outcome, steps) for outcome, steps, wait in looked if wait]
+                # What was waited for is acted on at once, and not after another look.
+                if running and not pause([wait for _outcome, _steps, wait in looked if wait]):
+                    trouble = self._watch.refresh()
         except BaseException:
             # Whatever it is, it must not leave a pod without its manifest.
             for outcome, _steps in running:
@@ -72,14 +70,10 @@ class Rollout:
         self._known.remember()
         return outcomes
 
-    def _advance(self, outcome: Outcome, steps: Steps, *, trouble: Trouble | None) -> bool:
-        """One round of one change; False when it has ended."""
+    def _advance(self, outcome: Outcome, steps: Waiting, *, trouble: Trouble | None) -> Pause | None:
+        """One round of one change; what it waits for next, None when it has ended."""
         try:
-            if trouble is not None:
-                steps.throw(trouble)
-            else:
-                next(steps)
-            return True
+            return next(steps) if trouble is None else steps.throw(trouble)
         except StopIteration:
             outcome.done = True
         except KubestaticError as exc:
@@ -92,7 +86,7 @@ class Rollout:
             outcome.error = f"{exc.filename or self._directory.path}: {exc.strerror}; in force now: {in_force}"
         if outcome.error and not outcome.changed:
             outcome.error += "; nothing was changed"
-        return False
+        return None
 
     def _settle(self, outcome: Outcome) -> None:
         """Whatever failed, the old or the new manifest shall be in force and nothing left beside it."""
@@ -113,15 +107,15 @@ class Rollout:
             return True, f"the new manifest ({path})"
         return False, f"the previous manifest ({path})"
 
-    def _steps(self, outcome: Outcome, by_key: t.Mapping[Key, Outcome]) -> Steps:
+    def _steps(self, outcome: Outcome, by_key: t.Mapping[Key, Outcome]) -> Waiting:
         for key in outcome.change.wanted.depends_on:
             needed = by_key[key]
             while not needed.done and not needed.error:
-                yield
+                yield Pause()
             if needed.error:
                 raise KubestaticError(f"it depends on {'/'.join(key)}, which failed")
         while outcome.change.action == _plan.PLACE and self._makes_room(by_key.values()):
-            yield
+            yield Pause()
         yield from self._change_steps.of(outcome)
 
     @staticmethod

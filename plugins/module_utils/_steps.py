@@ -22,12 +22,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir impo
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Trouble, Watch
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Trouble, Waiting, Watch
 
 if t.TYPE_CHECKING:
     from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
-
-Steps = t.Generator[None, None, None]
 
 # A container that crashes ends sooner, or is waited for by the kubelet's back-off of 10 s and more.
 _GOOD_SECONDS = 10.0
@@ -81,14 +79,14 @@ class ChangeSteps:
         self._revisions = revisions
         self._write_new = write_new
 
-    def of(self, outcome: Outcome) -> Steps:
+    def of(self, outcome: Outcome) -> Waiting:
         """The steps of this change; `outcome` tells what became of it as they go."""
         try:
             yield from self._forward(outcome)
         except _NotProven as exc:
             yield from self._back(outcome, exc)
 
-    def _forward(self, outcome: Outcome) -> Steps:
+    def _forward(self, outcome: Outcome) -> Waiting:
         return {
             _plan.KEEP: self._keep,
             _plan.REWRITE: self._rewrite,
@@ -99,7 +97,7 @@ class ChangeSteps:
             _plan.RESTART: self._restart,
         }[outcome.change.action](outcome)
 
-    def _back(self, outcome: Outcome, failed: _NotProven) -> Steps:
+    def _back(self, outcome: Outcome, failed: _NotProven) -> Waiting:
         """Put the last revision that was proven back; in any case the change has failed."""
         from ansible_collections.kubestatic.node.plugins.module_utils import _one_way
 
@@ -146,16 +144,16 @@ class ChangeSteps:
             outcome.downtime = back.downtime
         raise KubestaticError(f"{failed}; {name}, the last one that was proven, is in force again and its pod runs")
 
-    def _keep(self, outcome: Outcome) -> Steps:
+    def _keep(self, outcome: Outcome) -> Waiting:
         yield from self._prove_what_runs(outcome, in_force="the manifest that was there")
 
-    def _rewrite(self, outcome: Outcome) -> Steps:
+    def _rewrite(self, outcome: Outcome) -> Waiting:
         self._require_unedited(outcome.change)
         self._put_in_force(outcome, over=True)
         outcome.actions.append(f"replaced the text of {self._path(outcome)}: the same pod to the kubelet, no restart")
         yield from self._prove_what_runs(outcome, in_force="the new text")
 
-    def _prove_what_runs(self, outcome: Outcome, *, in_force: str) -> Steps:
+    def _prove_what_runs(self, outcome: Outcome, *, in_force: str) -> Waiting:
         """Prove a pod that nothing is changed of; a copy from an older manifest must go first."""
         namespace, name = outcome.change.wanted.key
         before = self._known.others(outcome.change)
@@ -165,7 +163,7 @@ class ChangeSteps:
 
     def _see_off(
         self, outcome: Outcome, sandboxes: t.AbstractSet[str], *, in_force: str = "the new manifest"
-    ) -> t.Generator[None, None, float | None]:
+    ) -> t.Generator[Pause, None, float | None]:
         """Wait until the kubelet has stopped these sandboxes, or stop them; when their last container ended, if any ran."""
         if not (sandboxes and outcome.change.wanted.wait):
             return None
@@ -182,7 +180,7 @@ class ChangeSteps:
             outcome.actions.append("stopped the copy of the pod that ran an older manifest" + told)
         return departure.stopped_at
 
-    def _gone(self, outcome: Outcome) -> Steps:
+    def _gone(self, outcome: Outcome) -> Waiting:
         self._forget(outcome)
         departure = self._departure(outcome)
         if not departure.pending:
@@ -191,7 +189,7 @@ class ChangeSteps:
         outcome.changed = True
         outcome.actions.append("waited until the pod was gone; its manifest was gone before" + self._resume(departure))
 
-    def _remove(self, outcome: Outcome) -> Steps:
+    def _remove(self, outcome: Outcome) -> Waiting:
         departure = yield from self._take_away(outcome, for_good=True)
         try:
             self._directory.tidy(outcome.change.filename)
@@ -207,7 +205,7 @@ class ChangeSteps:
         self._node.store.forget_placed(self._directory.path, "/".join(outcome.change.wanted.key))
         self._revisions.forget_proofs(outcome.change.wanted.key)
 
-    def _place(self, outcome: Outcome) -> Steps:
+    def _place(self, outcome: Outcome) -> Waiting:
         # A pod whose manifest is gone may still be on its way out.
         departure = self._departure(outcome)
         if departure.pending:
@@ -220,7 +218,7 @@ class ChangeSteps:
         )
         yield from self._prove(outcome, before=before)
 
-    def _change(self, outcome: Outcome) -> Steps:
+    def _change(self, outcome: Outcome) -> Waiting:
         self._known.note_old(outcome.change)
         self._note_whether_old_is_good(outcome.change)
         if outcome.change.wanted.strategy == _plan.SWAP:
@@ -250,7 +248,7 @@ class ChangeSteps:
                 f"somebody has edited {self._directory.full_path(change.filename)} by hand since this run has read it; run again"
             )
 
-    def _restart(self, outcome: Outcome) -> Steps:
+    def _restart(self, outcome: Outcome) -> Waiting:
         yield from self._swap(
             outcome,
             what=f"restarted the pod of {self._path(outcome)}"
@@ -264,7 +262,7 @@ class ChangeSteps:
         what: str,
         what_was: str = "the previous manifest",
         in_force: str = "the new manifest",
-    ) -> Steps:
+    ) -> Waiting:
         departure = yield from self._take_away(outcome, for_good=False, what_was=what_was)
         before = self._sandbox_ids(outcome)
         outcome.actions.append(what + self._put_in_force_after(outcome, departure))
@@ -274,7 +272,7 @@ class ChangeSteps:
 
     def _take_away(
         self, outcome: Outcome, *, for_good: bool, what_was: str = "the previous manifest"
-    ) -> t.Generator[None, None, Departure]:
+    ) -> t.Generator[Pause, None, Departure]:
         """Take the manifest out of the kubelet's sight until its pod is gone; where that fails, put it back."""
         comes_back = outcome.change.action == _plan.RESTART
         restarted_at = self._known.note_restart(outcome.change) if comes_back else 0.0
@@ -319,7 +317,7 @@ class ChangeSteps:
         *,
         before: t.AbstractSet[str] = frozenset(),
         in_force: str = "the new manifest",
-    ) -> Steps:
+    ) -> Waiting:
         change = outcome.change
         if not change.wanted.wait or change.new is None:
             return

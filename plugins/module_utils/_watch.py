@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -16,6 +17,33 @@ from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Sn
 # How long kubelet or runtime may be away before waiting for them is given up: a restart by systemd (RestartSec=10 in
 # the kubelet's package) must pass unnoticed.
 _PATIENCE_SECONDS = 20.0
+
+# Between two rounds. A round itself costs two crictl calls.
+_ROUND_SECONDS = 0.1
+_POLL_SECONDS = 0.01
+
+
+class Pause(t.NamedTuple):
+    """What a change waits for before it looks again: until `until` says so, and no longer than `seconds`."""
+
+    until: t.Callable[[], bool] | None = None
+    seconds: float = _ROUND_SECONDS
+
+
+# What a change yields whenever it must wait.
+Waiting = t.Generator[Pause, None, None]
+
+
+def pause(pauses: t.Sequence[Pause]) -> bool:
+    """Sleep until the first of them is over; True where that is because of what it waited for."""
+    end = time.monotonic() + min(one.seconds for one in pauses)
+    conditions = [one.until for one in pauses if one.until]
+    while not any(condition() for condition in conditions):
+        left = end - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(left, _POLL_SECONDS) if conditions else left)
+    return True
 
 
 class Trouble(KubestaticError):
@@ -33,7 +61,7 @@ class Watch:
         # Seconds that the runtime took for it: on a busy node the kubelet is as slow.
         self.pace = 0.0
         self._node = node
-        self._pid = node.kubelet.pid
+        self.kubelet_pid = node.kubelet.pid
         self._well_since: dict[str, float] = {}
 
     def refresh(self) -> Trouble | None:
@@ -41,9 +69,9 @@ class Watch:
         return self._kubelet_trouble() or self._runtime_trouble()
 
     def _kubelet_trouble(self) -> Trouble | None:
-        if not _kubelet_service.is_alive(self._pid):
+        if not _kubelet_service.is_alive(self.kubelet_pid):
             try:
-                self._pid = self._node.service.main_pid()
+                self.kubelet_pid = self._node.service.main_pid()
             except KubestaticError as exc:
                 return self._bad("kubelet", f"the kubelet ended meanwhile: {exc}")
         self._good("kubelet")

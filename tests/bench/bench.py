@@ -93,11 +93,14 @@ def change() -> list[Figure]:
     seen = [json.loads(record.result["stdout"])["status"] for record in done.of("Look at the container")]
     ended = _truth.exits(done.of("Read the record")[0].result["stdout"])
     times = _truth.downtimes(seen, ended)
+    changes = [record for record in done.records if record.task in ("Change, swap", "Change, replace", "Restart")]
     told: dict[str, list[float]] = {}
-    for index, name in enumerate(("Change, swap", "Change, replace", "Restart")):
-        told[name] = times[index::3]
-        own = [float(record.result["downtime_seconds"]) for record in done.of(name)]
-        say(f"{name}: down for {spread(told[name])} by the runtime's record; downtime_seconds {spread(own)}")
+    own: dict[str, list[float]] = {}
+    for record, seconds in zip(changes, times, strict=True):
+        told.setdefault(record.task, []).append(seconds)
+        own.setdefault(record.task, []).append(float(record.result["downtime_seconds"]))
+    for name, values in told.items():
+        say(f"{name}: down for {spread(values)} by the runtime's record; downtime_seconds {spread(own[name])}")
     swap, replace, restarted = (median(values) for values in told.values())
     return [
         Figure("swap-downtime", swap, "<=", 1.0, "s"),

@@ -20,6 +20,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 import subprocess
 import typing as t
@@ -33,15 +34,15 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_service,
     _module,
     _node,
-    _rollout,
     _runtime,
     _static_pods,
     _steps,
+    _teardown,
     _watch,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import effective
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime, Sandbox
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.simulation import (
     STEP_SECONDS,
@@ -56,7 +57,11 @@ if t.TYPE_CHECKING:
 CRICTL = "/usr/bin/crictl"
 NODE = "node1"
 BACKOFF_SECONDS = 12.0
-TEARDOWN_SECONDS = 0.1
+# From a kubelet's main loop on: what it looks for at once, and then again and again (see _teardown).
+FIRST_RELIST_SECONDS = 0.37
+RELIST_SECONDS = 1.004
+HOUSEKEEPING_SECONDS = 2.0
+WORKER_SECONDS = 0.04
 CRASH_LOOP_MEMORY_SECONDS = 600.0
 
 
@@ -144,19 +149,27 @@ class World(Simulation):
         self.sandboxes_stay = False
         self.epoch = 0
         self.kubelet_stops = 0
+        self.main_loop_is_logged = True
         self._serial = itertools.count(1)
         self._retry: dict[Key, float] = {}
         self._starts: dict[str, int] = {}
         self._ended: list[tuple[Box, Ctr]] = []
         self._crash_loops: dict[str, tuple[float, float]] = {}
         self._torn: dict[Key, float] = {}
+        self._through: dict[str, float] = {}
+        self._cgroup_ends: dict[str, float] = {}
+        self._began = self.now
         self._known: tuple[t.Any, dict[Key, tuple[str, dict[str, t.Any]]]] = (None, {})
 
     @contextlib.contextmanager
     def installed(self) -> t.Iterator[World]:
         """Put the clock, the store's path and the place of crictl into the rooms."""
         places: list[tuple[t.Any, str, t.Any]] = [
-            *((room, "time", self) for room in (_arrival, _departure, _known_runs, _rollout, _steps, _watch)),
+            *((room, "time", self) for room in (_arrival, _departure, _known_runs, _steps, _teardown, _watch)),
+            (_teardown, "pod_cgroups", self._cgroups),
+            (_teardown, "any_left", lambda uids: any(self._has_cgroup(uid) for uid in uids)),
+            (_teardown, "make", self._put_back_cgroups),
+            (_teardown, "remove", lambda uids: self._cgroup_ends.update(dict.fromkeys(uids, self.now))),
             (_kubelet_service, "is_alive", lambda _pid: self.kubelet_runs),
             (_command, "run", self.run),
             *((room, "Store", lambda **options: Store(self.store_path, **options)) for room in (_node, _static_pods)),
@@ -203,6 +216,14 @@ class World(Simulation):
         """Full name -> image of the main container, for what runs."""
         return {box.key[1]: one.image for box in self.boxes for one in box.containers if one.state == "running"}
 
+    def torn_at(self, key: Key) -> float:
+        """When the kubelet is, or was, through with the pod of this full name that it stopped last."""
+        return self._torn[key]
+
+    def cgroups(self) -> set[str]:
+        """The uids of the pods whose cgroup is there."""
+        return {uid for uid, ends in self._cgroup_ends.items() if self.now < ends}
+
     def settle(self, seconds: float = 5.0) -> World:
         """Let the kubelet do its work for a while."""
         self.sleep(seconds)
@@ -227,6 +248,12 @@ class World(Simulation):
             return self._crictl(rest)
         if words[0] == "systemctl":
             return self._systemctl(words[1])
+        if "--output=short-monotonic" in words:
+            return (
+                0,
+                f'[{self._began:.6f}] node1 kubelet[1]: I1126 kubelet.go:1] "Starting kubelet main sync loop"\n',
+                "",
+            )
         if words[0] == "journalctl":
             return self.journalctl(words)
         assert words[1] == "--version", words
@@ -250,6 +277,7 @@ class World(Simulation):
             self._retry.clear()
             self._crash_loops.clear()
             self._torn.clear()
+            self._began = self.now
         self.kubelet_runs = verb == "start"
         self._live()
         return 0, "", ""
@@ -380,8 +408,34 @@ class World(Simulation):
         if box.stopped is not None and self.now >= box.stopped + 2 * STEP_SECONDS:
             self.boxes.remove(box)
             self._ended += [(box, one) for one in box.containers]
-            if box.epoch == self.epoch:
-                self._torn[box.key] = self.now + TEARDOWN_SECONDS
+            self._tear_down(box)
+
+    def _tear_down(self, box: Box) -> None:
+        """The pod's worker is through after the next relist; the housekeeping may take the cgroup before."""
+        ended = self.now + WORKER_SECONDS
+        through = self._next(ended, since=self._began + FIRST_RELIST_SECONDS, every=RELIST_SECONDS)
+        self._through[box.uid] = through
+        if box.epoch == self.epoch:
+            self._torn[box.key] = through
+        self._cgroup_ends[box.uid] = min(through, self._next(ended, since=self._began, every=HOUSEKEEPING_SECONDS))
+
+    @staticmethod
+    def _next(moment: float, *, since: float, every: float) -> float:
+        return since + math.ceil((moment - since) / every) * every
+
+    def _cgroups(self, sandboxes: t.Iterable[Sandbox]) -> list[str]:
+        """As paths their uids, as none is asked for but by this world."""
+        return [box.uid for box in sandboxes if self._has_cgroup(box.uid)]
+
+    def _has_cgroup(self, uid: str) -> bool:
+        return self.now < self._cgroup_ends.get(uid, float("inf"))
+
+    def _put_back_cgroups(self, uids: t.Iterable[str]) -> None:
+        """The worker's end takes it away once more, or else the housekeeping."""
+        for uid in uids:
+            tick = self._next(self.now, since=self._began, every=HOUSEKEEPING_SECONDS)
+            through = self._through.get(uid, 0.0)
+            self._cgroup_ends[uid] = through if self.now < through else tick
 
     def _sync(self, wanted: dict[Key, tuple[str, dict[str, t.Any]]]) -> None:
         for box in self.boxes:
@@ -416,6 +470,7 @@ class World(Simulation):
         self._starts[uid] = attempt + 1
         box.containers = [self._container(one["name"], one["image"], attempt=attempt) for one in containers]
         self.boxes.append(box)
+        self._cgroup_ends.pop(uid, None)
 
     def _delayed(self, uid: str) -> bool:
         """The kubelet's back-off for containers that it knows to have ended with this uid (doBackOff)."""
