@@ -101,7 +101,7 @@ def _apply(
                 before=before,
             )
             rollout = Rollout(node, directory, revisions=revisions, write_new=write_new)
-            outcomes = rollout.run(changes)
+            outcomes = _run(rollout, changes, node=node)
             _remember_reads(outcomes, node=node)
             snapshot = rollout.snapshot
             _remember_downtimes(outcomes, node=node)
@@ -123,7 +123,15 @@ def _apply(
         for outcome in outcomes
     ]
     plan = _foretell(changes, node=node, directory=directory) if module.check_mode else []
-    return Applied(results[: len(wanted)], results[len(wanted) :], before, plan)
+    return Applied(results[: len(wanted)], results[len(wanted) :], _recovered(module, node.store), before, plan)
+
+
+def _recovered(module: AnsibleModule, store: Store) -> list[str]:
+    if not store.recovered:
+        return []
+    from ansible_collections.kubestatic.node.plugins.module_utils import _open_changes
+
+    return _open_changes.take_told(store, _open_changes.PODS, forget=not module.check_mode)
 
 
 def _start_stopped_kubelet() -> list[str]:
@@ -134,8 +142,7 @@ def _start_stopped_kubelet() -> list[str]:
         return []
     # Without the directory nobody can hold its lock.
     with _directory.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
-        started = KubeletService(_command.run, store=store).start_after_cut()
-    return ["started the kubelet, which an earlier run had stopped for a moment when it was cut off"] if started else []
+        return KubeletService(_command.run, store=store).start_after_cut()
 
 
 def _changes(
@@ -290,7 +297,32 @@ def _prepare(
             with contextlib.nullcontext() if change.touches_directory else contextlib.suppress(KubestaticError):
                 revisions.record(change)
         _remember_first_sight(changes, node=node)
+        if active:
+            _note_under_way(module, active, node=node)
         undo.pop_all()
+
+
+def _note_under_way(module: AnsibleModule, changes: t.Sequence[Change], *, node: Node) -> None:
+    """From here on a run that is cut off is brought to an end without one. Raises KubestaticError."""
+    from ansible_collections.kubestatic.node.plugins.module_utils import _recover_pods
+    from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges, OpenPod
+
+    unproven = [one.wanted for one in changes if one.new is not None and one.wanted.wait]
+    pods = [OpenPod(one.key[1], one.key[0], one.wait_timeout, one.settle, one.rollback) for one in unproven]
+    OpenChanges(node.store).begin(node.manifest_dir, pods)
+    warning = _recover_pods.unit(node.store).arm(set_context=_module.context_setter(module))
+    if warning:
+        module.warn(warning)
+
+
+def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[Outcome]:
+    try:
+        return rollout.run(changes)
+    finally:
+        if any(change.touches_directory for change in changes) and not _manifest_dir.left_behind(node.manifest_dir):
+            from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
+
+            OpenChanges(node.store).end(node.manifest_dir)
 
 
 def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Runtime) -> None:
