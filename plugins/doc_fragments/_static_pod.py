@@ -22,7 +22,8 @@ notes:
     the version of this node's kubelet, other files with the same pod, the images, and the space on the disk.
   - The kubelet never sees half a file. A new manifest is written to a dot-file in the same directory, with its final mode, owner
     and SELinux context, and renamed once it is on the disk. No backup is ever left in the directory, as the kubelet would run it.
-  - A run that is killed leaves the old or the new manifest in force, or the next run on the node puts one in force.
+  - A run that is killed leaves the old or the new manifest in force, or the next run on the node puts one in force. Without another run,
+    a systemd service that is installed with the first change does so at boot, or some minutes after the run began.
   - Where a node fails, the nodes that come later in the same task fail untouched. Use C(throttle=1) to have one node at a time.
     What C(failed_when) and C(until) make of a result comes too late for that.
   - While the kubelet has never reached its API server or its C(staticPodURL) since it started, it deletes no pods. Where a pod
@@ -103,8 +104,8 @@ options:
       - A manifest stays in any case where no revision was proven before it, where O(wait=false), where kubelet or container
         runtime went away meanwhile, where somebody else has brought or edited it, where the pod was only restarted, and where
         an etcd of a newer minor may have migrated its data.
-      - A run that was cut off before the proof is made up for by the next one, which proves the pod or puts the last proven
-        revision back.
+      - A run that was cut off before the proof is made up for by the next one, or by the recovery service, which proves the pod or puts
+        the last proven revision back.
     type: bool
     default: true
   keep_revisions:

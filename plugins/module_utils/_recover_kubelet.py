@@ -52,7 +52,7 @@ def main() -> None:
                 service.restart()
                 told.append("restarted the kubelet on the old configuration")
         OpenChanges(store).tell(KUBELET, told)
-        print(*told, sep="\n", flush=True)
+        print("".join(f"{sentence}\n" for sentence in told), end="", flush=True)
     except (KubestaticError, OSError) as exc:
         print(f"left for later: {exc}", flush=True)
     _recovery_unit.notify_started()

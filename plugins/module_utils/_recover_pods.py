@@ -84,6 +84,9 @@ def _prove(path: str, pods: t.Sequence[OpenPod]) -> list[str]:
     kept = [_kept(pod, node=node, revisions=revisions) for pod in pods]
     write_new = _writer(directory)
     outcomes = Rollout(node, directory, revisions=revisions, write_new=write_new).run([one for one in kept if one])
+    away = [one.error for one in outcomes if one.is_open]
+    if away:
+        raise KubestaticError(away[0])
     return [
         f"pod {'/'.join(one.change.wanted.key)}: {one.error or f'runs from {directory.full_path(one.change.filename)}'}"
         for one in outcomes

@@ -78,6 +78,7 @@ class Rollout:
             outcome.done = True
         except KubestaticError as exc:
             outcome.error = str(exc)
+            outcome.is_open = trouble is not None
             self._settle(outcome)
         except OSError as exc:
             self._settle(outcome)

@@ -35,6 +35,7 @@ _GOOD_SECONDS = 10.0
 class Outcome:
     """What became of one change. ``error`` is empty where it is done; ``downtime`` is in seconds.
 
+    ``is_open``: the error is that kubelet or runtime are away, so nothing is known of the pod.
     ``stopped_at``: Unix time at which the old pod ended; ``in_force_since``: that just before a manifest was put in force.
     """
 
@@ -42,6 +43,7 @@ class Outcome:
     changed: bool = False
     done: bool = False
     error: str = ""
+    is_open: bool = False
     downtime: float | None = None
     stopped_at: float | None = None
     in_force_since: float | None = None

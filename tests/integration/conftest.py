@@ -81,6 +81,23 @@ class Node:
     def module(self, module: str, *extra: str, **options: t.Any) -> dict[str, t.Any]:
         return self.start(module, *extra, **options).result()
 
+    def playbook(self, name: str) -> None:
+        """Run a playbook of this collection on this node."""
+        command = ["ansible-playbook", f"--inventory={INVENTORY}", name, f"--extra-vars=kubestatic_hosts={self.name}"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def lose_power(self) -> None:
+        """Kill every process of the node at once, and let it boot again."""
+        # Its connection would hang until a timeout tells that nobody is there any more.
+        subprocess.run([*self._ssh[:-1], "-O", "exit", self._ssh[-1]], check=False, capture_output=True)
+        subprocess.run(["podman", "kill", f"kubestatic-{self.name}"], check=True, capture_output=True)
+        subprocess.run(["podman", "start", f"kubestatic-{self.name}"], check=True, capture_output=True)
+        wait_for(lambda: self._answers(), "the node has booted")
+
+    def _answers(self) -> bool:
+        return subprocess.run([*self._ssh, "true"], check=False, capture_output=True, timeout=60).returncode == 0
+
     def place_by_hand(self, filename: str, text: str | bytes) -> None:
         """As a careful human does it: a dot-file first, then one rename."""
         self.sh(

@@ -34,6 +34,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_unit,
     _module,
     _plan,
+    _recover_kubelet,
     _recovery_unit,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -116,7 +117,7 @@ class KubeletWorld(Simulation, KubeletNode):
             assert directory == "/etc/systemd/system/kubelet.service.d"
             return _kubelet_setup.read(name, self.path(DROP_INS), **options)
 
-        stores = (_kubelet_config_call, _kubelet_report)
+        stores = (_kubelet_config_call, _kubelet_report, _recover_kubelet)
         places: list[tuple[t.Any, str, t.Any]] = [
             *((room, "time", self) for room in (_kubelet_config, _kubelet_health)),
             *((room, "Store", lambda **options: Store(self.store_path, **options)) for room in stores),

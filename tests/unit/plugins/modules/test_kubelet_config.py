@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _pod_url
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _pod_url, _recover_kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONF_D,
@@ -500,6 +502,69 @@ def test_a_kubelet_that_a_run_left_unwell_is_restarted(node: KubeletWorld, how: 
     assert not result.get("failed"), result["msg"]
     assert "maxPods" not in node.read(CONFIG) and "cpuCFSQuota: false" in node.read(CONFIG)
     assert node.is_well() and node.noted() == {}
+
+
+# ---- the same, and nobody runs anything again
+
+
+def recover(node: KubeletWorld) -> str:
+    """Run the recovery service; what it says."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        _recover_kubelet.main()
+    return node.inside(said.getvalue())
+
+
+def test_a_change_arms_the_recovery_and_nothing_else_does(node: KubeletWorld) -> None:
+    node.call()
+    node.call(settings={"maxPods": 51}, check=True)
+    assert node.recovery_commands == []
+    node.call(settings={"maxPods": 51})
+    assert node.recovery_commands[-1] == "systemctl start --no-block kubestatic-recover-kubelet.timer"
+    assert not os.path.exists(os.path.join(node.store_path, "kubelet-change.json"))
+
+
+def test_a_kubelet_that_is_up_is_restarted_on_what_is_put_back(node: KubeletWorld) -> None:
+    node.call()
+    cut_off(node, RESTART[1])
+    old = node.pid()
+    assert recover(node) == f"put ROOT/{CONFIG} back\nrestarted the kubelet on the old configuration\n"
+    assert "maxPods" not in node.read(CONFIG) and node.pid() != old
+    node.settle()
+    assert node.is_well()
+    assert node.recovery_commands[-1] == "systemctl stop --no-block kubestatic-recover-kubelet.timer"
+    assert recover(node) == "", "once is enough"
+    result = node.call(settings={"maxPods": 51})
+    assert [action.partition(" (")[0] for action in told(node, result)[:2]] == [
+        f"put ROOT/{CONFIG} back",
+        "restarted the kubelet on the old configuration",
+    ]
+    assert not result.get("failed") and node.is_well()
+
+
+def test_before_the_kubelet_starts_files_alone_are_put_back(node: KubeletWorld) -> None:
+    node.call()
+    cut_off(node, RESTART[1])
+    node.run(["systemctl", "stop", "kubelet.service"])
+    commands = len(node.changing())
+    assert recover(node) == f"put ROOT/{CONFIG} back\n"
+    assert "maxPods" not in node.read(CONFIG) and len(node.changing()) == commands
+
+
+def test_what_somebody_has_changed_meanwhile_stays(node: KubeletWorld) -> None:
+    node.call()
+    cut_off(node, RESTART[1])
+    node.write(CONFIG, node.read(CONFIG).replace("51", "52"))
+    assert recover(node).startswith(f"left ROOT/{CONFIG} as it is, which somebody else has changed meanwhile\n")
+    assert "maxPods: 52" in node.read(CONFIG)
+
+
+def test_a_run_that_lives_holds_it(node: KubeletWorld) -> None:
+    node.call()
+    cut_off(node, RESTART[1])
+    with _directory.locked(node.store_path):
+        assert "left for later" in recover(node)
+    assert "maxPods: 51" in node.read(CONFIG)
+    assert node.recovery_commands[-1] == "systemctl start --no-block kubestatic-recover-kubelet.timer"
 
 
 def test_the_running_kubelet_is_asked_where_it_listens(node: KubeletWorld) -> None:
