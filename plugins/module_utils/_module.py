@@ -50,8 +50,19 @@ def raising(module: AnsibleModule) -> t.Iterator[None]:
         del vars(module)["fail_json"]
 
 
+def context_setter(module: AnsibleModule) -> t.Callable[[str, str], None]:
+    """What gives a new file, at its first path, the SELinux context of its second one. It raises KubestaticError."""
+
+    def set_context(path: str, final_path: str) -> None:
+        if module.selinux_enabled():
+            with raising(module):
+                module.set_context_if_different(path, module.selinux_default_context(final_path), False)
+
+    return set_context
+
+
 def require_root() -> None:
-    """Raise KubestaticError for everybody else: manifests, the runtime's socket and the kubelet's process are root's."""
+    """Raise KubestaticError for everybody else: manifests, keys, the runtime's socket and the kubelet's process are root's."""
     if os.geteuid() != 0:
         raise KubestaticError(
             "static pods and kubelets are root's business and this task runs as another user; set become: true"

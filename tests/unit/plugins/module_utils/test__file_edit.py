@@ -66,7 +66,7 @@ def test_a_replacement_is_nothing_until_it_is_put_in_force(here: pathlib.Path) -
         _file_edit.prepare(str(path), root_only("new\r\n", 0o644), set_context=set_context)
     finally:
         os.umask(old_mask)
-    temporary = here / "file.kubestatic-new"
+    temporary = here / ".file.kubestatic-new"
     assert contexts == [(str(temporary), str(path))]
     assert path.read_text() == "old"
     assert stat.S_IMODE(temporary.stat().st_mode) == 0o644
@@ -86,9 +86,9 @@ def test_a_replacement_has_its_owner(here: pathlib.Path) -> None:
 
 
 def test_a_leftover_is_overwritten(here: pathlib.Path) -> None:
-    (here / "file.kubestatic-new").write_text("much longer than new")
+    (here / ".file.kubestatic-new").write_text("much longer than new")
     _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
-    assert (here / "file.kubestatic-new").read_text() == "new"
+    assert (here / ".file.kubestatic-new").read_text() == "new"
 
 
 def test_a_removal_needs_no_first_half(here: pathlib.Path) -> None:
@@ -110,7 +110,7 @@ def test_what_is_put_in_force_is_on_the_disk(here: pathlib.Path, monkeypatch: py
 
     monkeypatch.setattr("os.fsync", fsync)
     _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
-    assert synced == [str(here / "file.kubestatic-new")]
+    assert synced == [str(here / ".file.kubestatic-new")]
     _file_edit.put_in_force(str(here / "file"), root_only("new"))
     assert synced[1:] == [str(here)]
 
