@@ -15,10 +15,9 @@ import pwd
 import stat
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _file_edit, _module
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _file_edit, _module, _store
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._file_edit import Content
-from ansible_collections.kubestatic.node.plugins.module_utils._store import DEFAULT_PATH
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -47,13 +46,13 @@ class Change(t.NamedTuple):
         return (["content"] if self.before.text != self.after.text else []) + attributes
 
 
-def run(module: AnsibleModule, *, lock: str = DEFAULT_PATH) -> dict[str, t.Any]:
+def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Carry out one call. Raises KubestaticError for what is refused before anything is touched."""
     _module.require_root()
     directory_mode = _mode(module.params["directory_mode"], where="directory_mode")
     wanted = _wanted(module.params["files"])
     _require_room(wanted)
-    with contextlib.nullcontext() if module.check_mode else _directory.held(lock, what="files of this node"):
+    with contextlib.nullcontext() if module.check_mode else _directory.held(_store.DEFAULT_PATH, what="files of this node"):
         changes = changes_for(wanted)
         if not module.check_mode:
             for path in wanted:
@@ -157,7 +156,9 @@ def _diff(changes: t.Iterable[Change]) -> list[dict[str, str]]:
             "before_header": change.path,
             "after_header": change.path,
             "before": "" if change.before.text is None else _shown(change.before, "as it was"),
-            "after": _shown(change.after, "as it was" if change.before.text == change.after.text else "new (not shown)"),
+            "after": _shown(
+                change.after, "as it was" if change.before.text == change.after.text else "new (not shown)"
+            ),
         }
         for change in changes
     ]
