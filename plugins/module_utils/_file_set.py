@@ -52,7 +52,11 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     directory_mode = _mode(module.params["directory_mode"], where="directory_mode")
     wanted = _wanted(module.params["files"])
     _require_room(wanted)
-    with contextlib.nullcontext() if module.check_mode else _directory.held(_store.DEFAULT_PATH, what="files of this node"):
+    with (
+        contextlib.nullcontext()
+        if module.check_mode
+        else _directory.held(_store.DEFAULT_PATH, what="files of this node")
+    ):
         changes = changes_for(wanted)
         if not module.check_mode:
             for path in wanted:

@@ -158,6 +158,8 @@ def _found(leaf: Leaf, place: Place) -> Found | str:
         key_where = crt_where = place.where(leaf.name)
         config = _kubeconfig.parse(place.texts[leaf.name], where=crt_where)
         key, certificate = config.key, config.certificate
+        if not key or not certificate:
+            return "it had no certificate with a key in it"
     else:
         key_where, crt_where = place.where(f"{leaf.name}.key"), place.where(f"{leaf.name}.crt")
         key, certificate = place.texts.get(f"{leaf.name}.key", ""), place.texts.get(f"{leaf.name}.crt", "")

@@ -90,7 +90,9 @@ def private_key(text: str, *, where: str) -> Key:
     except (ValueError, UnsupportedAlgorithm):
         raise _no_key(where) from None
     if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
-        raise KubestaticError(f"{where}: is a key of type {type(key).__name__}, but Kubernetes takes RSA and ECDSA only")
+        raise KubestaticError(
+            f"{where}: is a key of type {type(key).__name__}, but Kubernetes takes RSA and ECDSA only"
+        )
     if isinstance(key, rsa.RSAPrivateKey) and not _works(key):
         raise _no_key(where)
     return key
@@ -276,4 +278,4 @@ def is_signed_by(pair: Pair, signer: x509.Certificate) -> bool:
             certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
         return False
-    return True
+    return len(chain) > 1
