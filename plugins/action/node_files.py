@@ -44,7 +44,7 @@ def _with_content(file: t.Any, sources: Sources, *, number: int) -> t.Any:
         raise KubestaticError(f"{where}: content and src are given, but a file has one of them; remove the other")
     if content is not None and not isinstance(content, str):
         raise KubestaticError(
-            f"{where}: content must be text and is of type {type(content).__name__}; use a filter such as to_nice_yaml"
+            f"{where}: content must be text; use a filter such as to_nice_yaml for a mapping or a list"
         )
     if src is not None:
         try:

@@ -161,6 +161,93 @@ def test_a_first_half_can_be_forgotten(here: pathlib.Path) -> None:
     assert names(here) == []
 
 
+# ---- many at once
+
+
+def put_all(files: dict[str, Content]) -> None:
+    _file_edit.put_all(files, directory_mode=0o700, set_context=no_context)
+
+
+def wanted(here: pathlib.Path) -> dict[str, Content]:
+    """A file that is there, one in a directory that is there, and two that need directories."""
+    (here / "there").mkdir()
+    (here / "old").write_text("old")
+    return {str(here / name): root_only(f"new {name}") for name in ("old", "there/a", "a/b/c", "a/d")}
+
+
+def test_all_files_are_there_with_their_directories(here: pathlib.Path) -> None:
+    files = wanted(here)
+    put_all(files)
+    assert {path: pathlib.Path(path).read_text() for path in files} == {path: new.text for path, new in files.items()}
+    assert {stat.S_IMODE((here / name).stat().st_mode) for name in ("a", "a/b")} == {0o700}
+    assert names(here) == ["a", "old", "there"] and names(here / "a") == ["b", "d"]
+
+
+@pytest.mark.parametrize("function", ["os.fsync", "os.mkdir", "os.fchown"])
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_the_disk_refuses_changes_nothing(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, function: str, which: int
+) -> None:
+    files = wanted(here)
+    calls = []
+    real = getattr(os, function[3:])
+
+    def now_and_then(*arguments: t.Any) -> t.Any:
+        calls.append(1)
+        if len(calls) == which:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(function, now_and_then)
+        with pytest.raises(KubestaticError, match="No space left on device"):
+            put_all(files)
+    assert names(here) == ["old", "there"] and names(here / "there") == []
+    assert (here / "old").read_text() == "old"
+
+
+def test_files_are_on_the_disk_before_the_first_rename_and_renames_at_the_end(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr("os.fsync", lambda handle: (seen.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle)))
+    monkeypatch.setattr("os.rename", lambda old, new: (seen.append("rename"), rename(old, new)))
+    put_all(wanted(here))
+    temporaries = [str(here / name) for name in (".old", "there/.a", "a/b/.c", "a/.d")]
+    directories = [str(here / name) if name else str(here) for name in ("", "a", "a/b", "there")]
+    assert seen == [f"{path}.kubestatic-new" for path in temporaries] + ["rename"] * 4 + directories
+
+
+def test_killed_between_renames_each_file_is_old_or_new(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    files = wanted(here)
+    rename = os.rename
+    for count in range(len(files)):
+        left = [count]
+
+        def dies(old: str, new: str, left: list[int] = left) -> None:
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            rename(old, new)
+
+        with monkeypatch.context() as broken:
+            broken.setattr("os.rename", dies)
+            with pytest.raises(Killed):
+                put_all(files)
+        there = [path for path in files if os.path.exists(path) and pathlib.Path(path).read_text() == files[path].text]
+        assert len(there) == count
+        assert (here / "old").read_text() == ("new old" if count else "old")
+        (here / "old").write_text("old")
+        for path in there[1:]:
+            pathlib.Path(path).unlink()
+    put_all(files)
+    assert names(here / "a") == ["b", "d"] and names(here) == ["a", "old", "there"]
+
+
 # ---- directories
 
 
