@@ -29,7 +29,7 @@ def main() -> None:
             return
         module.exit_json(changed=False, held_files=list(texts), texts=texts)
     with open(node / "calls", "a", encoding="utf-8") as calls:
-        calls.write(json.dumps(module.params["files"]) + "\n")
+        calls.write(json.dumps({"files": module.params["files"]}) + "\n")
     for file in module.params["files"]:
         path = node / os.path.relpath(file["path"], "/etc/kubernetes")
         if not module.check_mode and file["path"].startswith("/etc/kubernetes"):

@@ -80,8 +80,8 @@ def test_three_masters_get_everything_and_a_second_run_changes_nothing(project: 
     assert sorted(first) == sorted([*SHARED, *(f"masters/{m}/{name}" for m in HOSTS for name in OF_ONE_MASTER)])
     for host in HOSTS:
         [call] = project.calls(host)
-        assert [file["path"] for file in call] == [node_path(name) for name in (*SHARED, *OF_ONE_MASTER)]
-        assert {file["mode"] for file in call} == {"0600"}
+        assert [file["path"] for file in call["files"]] == [node_path(name) for name in (*SHARED, *OF_ONE_MASTER)]
+        assert {file["mode"] for file in call["files"]} == {"0600"}
         assert (project.node(host) / "pki/ca.key").read_text() == first["pki/ca.key"]
         assert (project.node(host) / "admin.conf").read_text() == first[f"masters/{host}/admin.conf"]
     assert not any(one in run.text for one in KEYS)
@@ -111,7 +111,7 @@ def test_check_mode_makes_nothing_that_stays_and_still_knows_all_files(project: 
     assert list((project.path / "tmp").iterdir()) == []
     assert made(run)["actions"][0] == "would make pki/ca.key and pki/ca.crt (there was none)"
     [call] = project.calls("master2")
-    assert len(call) == len(SHARED) + len(OF_ONE_MASTER)
+    assert len(call["files"]) == len(SHARED) + len(OF_ONE_MASTER)
     assert "+common_name: kube-apiserver" in run.text and not any(one in run.text for one in KEYS)
 
 

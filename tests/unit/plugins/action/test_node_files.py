@@ -49,11 +49,11 @@ def test_content_arrives_whatever_it_is(project: Project) -> None:
     )
     assert run.rc == 0, run.text
     [call] = project.calls("master1")
-    received = {file["path"]: base64.b64decode(file["content"]) for file in call}
+    received = {file["path"]: base64.b64decode(file["content"]) for file in call["files"]}
     assert received == {
         "/a": b"1", "/b": "\u00e41\n".encode(), "/c": binary, "/d": b"vaulted", "/e": b"a: 1\n", "/f": b"\0\1", "/g": b"",
     }  # fmt: skip
-    assert (call[1]["mode"], {file["encoding"] for file in call}) == ("0644", {"base64"})
+    assert (call["files"][1]["mode"], {file["encoding"] for file in call["files"]}) == ("0644", {"base64"})
     assert base64.b64encode(b"vaulted").decode() not in run.text and "to be vaulted" not in run.text
 
 

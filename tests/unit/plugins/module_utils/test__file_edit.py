@@ -211,8 +211,17 @@ def test_files_are_on_the_disk_before_the_first_rename_and_renames_at_the_end(
 ) -> None:
     seen: list[str] = []
     fsync, rename = os.fsync, os.rename
-    monkeypatch.setattr("os.fsync", lambda handle: (seen.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle)))
-    monkeypatch.setattr("os.rename", lambda old, new: (seen.append("rename"), rename(old, new)))
+
+    def noted_fsync(handle: int) -> None:
+        seen.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    def noted_rename(old: str, new: str) -> None:
+        seen.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr("os.fsync", noted_fsync)
+    monkeypatch.setattr("os.rename", noted_rename)
     put_all(wanted(here))
     temporaries = [str(here / name) for name in (".old", "there/.a", "a/b/.c", "a/.d")]
     directories = [str(here / name) if name else str(here) for name in ("", "a", "a/b", "there")]

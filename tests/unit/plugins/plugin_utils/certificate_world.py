@@ -16,6 +16,7 @@ from ansible_collections.kubestatic.node.plugins.plugin_utils._certificate_plan 
 from ansible_collections.kubestatic.node.plugins.plugin_utils._control_plane import ControlPlane
 from ansible_collections.kubestatic.node.plugins.plugin_utils._pki import Pair, Period, Subject
 from ansible_collections.kubestatic.node.plugins.plugin_utils._shared_keys import Place, Terms
+from cryptography import x509
 
 NOW = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
 ADDRESSES = {"master1": "192.0.2.11", "master2": "192.0.2.12", "master3": "192.0.2.13"}
@@ -85,7 +86,7 @@ class CertificateWorld:
                 path.removeprefix(above): text for path, text in self.own.items() if path.startswith((above, "pki/"))
             }
 
-    def certificate(self, path: str) -> _pki.x509.Certificate:
+    def certificate(self, path: str) -> x509.Certificate:
         return _pki.certificates(self.own[path], where=path)[0]
 
     def authority(self, name: str = "ca") -> Pair:

@@ -26,6 +26,9 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.plugin_utils.certifi
     CertificateWorld,
     new_authority,
 )
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 APISERVER = "masters/master1/pki/apiserver"
 ADMIN = "masters/master1/admin.conf"
@@ -382,17 +385,18 @@ def test_without_its_key_what_is_there_is_kept(world: CertificateWorld) -> None:
 
 def test_a_chain_leads_to_the_ca(world: CertificateWorld) -> None:
     root = world.authority()
+    assert root.key is not None
     key = _pki.new_key(_pki.ECDSA_P256)
     between = (
-        _pki.x509.CertificateBuilder()
-        .subject_name(_pki.x509.Name([_pki.x509.NameAttribute(_pki.NameOID.COMMON_NAME, "between")]))
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "between")]))
         .issuer_name(root.certificate.subject)
         .public_key(key.public_key())
         .serial_number(5)
         .not_valid_before(NOW)
         .not_valid_after(NOW + datetime.timedelta(days=1000))
-        .add_extension(_pki.x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(root.key, _pki.hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(root.key, hashes.SHA256())
     )
     subject = Subject("system:node:master1", frozenset(["system:nodes"]), SERVER, NAMES)
     world.sign("pki/kubelet", subject, by=_pki.Pair((between,), key))
