@@ -25,8 +25,8 @@ def main() -> None:
             and path.is_file()
         }  # fmt: skip
         if "nonsense" in texts:
-            print(texts["nonsense"])
-            return
+            print(texts["nonsense"], flush=True)
+            os._exit(0)
         module.exit_json(changed=False, held_files=list(texts), texts=texts)
     with open(node / "calls", "a", encoding="utf-8") as calls:
         calls.write(json.dumps({"files": module.params["files"]}) + "\n")

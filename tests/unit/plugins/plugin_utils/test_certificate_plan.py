@@ -115,6 +115,9 @@ def test_the_encryption_key_is_32_random_bytes(world: CertificateWorld) -> None:
 
 # ---- drift
 
+CLIENT, SERVER = frozenset(["client"]), frozenset(["server"])
+NAMES = frozenset(["master1", "192.0.2.11"])
+
 
 def sign_with_other_ca(world: CertificateWorld) -> None:
     other = new_authority()
@@ -128,12 +131,16 @@ def sign(name: str, subject: Subject) -> t.Callable[[CertificateWorld], None]:
     return lambda world: world.sign(name, subject)
 
 
+def sign_tomorrow(world: CertificateWorld) -> None:
+    world.now += datetime.timedelta(days=1)
+    world.sign("pki/kubelet", Subject("system:node:master1", frozenset(["system:nodes"]), SERVER, NAMES))
+    world.now = NOW
+
+
 def move(source: str, target: str) -> t.Callable[[CertificateWorld], None]:
     return lambda world: world.own.update({target: world.own[source]})
 
 
-CLIENT, SERVER = frozenset(["client"]), frozenset(["server"])
-NAMES = frozenset(["master1", "192.0.2.11"])
 KUBELET = "masters/master1/pki/kubelet"
 CLIENT_PAIR = "masters/master1/pki/apiserver-kubelet-client"
 
@@ -170,6 +177,7 @@ DRIFT: list[tuple[str, t.Callable[[CertificateWorld], t.Any], str, str]] = [
         KUBELET,
         "it lacks 192.0.2.11",
     ),
+    ("too early", sign_tomorrow, KUBELET, "it is not valid before 2026-11-27 11:00 UTC"),
     (
         "has another name",
         sign("pki/kubelet", Subject("system:node:master1", frozenset(["system:nodes"]), SERVER, NAMES | {"evil"})),
@@ -338,6 +346,11 @@ def test_a_ca_is_exchanged_with_both_in_its_file(world: CertificateWorld) -> Non
     config = _kubeconfig.parse(world.own[ADMIN], where="")
     assert config.authority == new["crt"] + old
     assert world.run() == []
+
+
+def test_a_ca_that_is_exchanged_needs_the_new_key(world: CertificateWorld) -> None:
+    world.own["pki/ca.crt"] = new_authority()["crt"] + world.own["pki/ca.crt"]
+    assert world.refused().startswith("/dir/pki/ca.key: is not the key of pki/ca.crt")
 
 
 def test_a_garbled_file_of_a_master_is_as_good_as_none(world: CertificateWorld) -> None:
