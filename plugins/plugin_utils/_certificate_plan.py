@@ -79,7 +79,7 @@ def plan(own: Place, desks: Sequence[Desk], terms: Terms) -> Plan:
             certificates[desk.own.where(_certificate_name(leaf))] = decided.pair
     _require_keys(due, signers)
     for one, pair in zip(due, _new_pairs(due, signers, terms), strict=True):
-        texts = (_pki.key_text(t.cast(_pki.Key, pair.key)), _pki.certificate_text(pair.chain))
+        texts = (_pki.key_text(t.cast("_pki.Key", pair.key)), _pki.certificate_text(pair.chain))
         steps.append(Step("made", _files(one.leaf, texts, own=one.own, signer=signers[one.leaf.authority]), one.why))
         certificates[one.own.where(_certificate_name(one.leaf))] = pair
     return Plan(steps, certificates, warnings)

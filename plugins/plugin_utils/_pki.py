@@ -17,20 +17,25 @@ import typing as t
 from collections.abc import Sequence
 
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+except ImportError:  # `require_library` says so
+    IS_THERE = False
+else:
+    IS_THERE = True
+
+if t.TYPE_CHECKING:
+    Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 RSA_2048, ECDSA_P256 = "RSA-2048", "ECDSA-P256"
 
 # Clocks of masters and clients may be behind the controller's. kubeadm allows five minutes (CertificateBackdate).
 _BACKDATED = datetime.timedelta(hours=1)
-
-_USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
 class Subject(t.NamedTuple):
@@ -62,9 +67,9 @@ class Period(t.NamedTuple):
 
 def require_library() -> None:
     """Raise KubestaticError where the controller's cryptography is older than what is called here."""
-    if not hasattr(x509.Certificate, "not_valid_after_utc"):
+    if not IS_THERE or not hasattr(x509.Certificate, "not_valid_after_utc"):
         raise KubestaticError(
-            "the Python library cryptography that Ansible uses on the controller is older than 42; upgrade it"
+            "the Python that runs Ansible on the controller lacks the library cryptography 42 or newer; install or upgrade it"
         )
 
 
@@ -171,12 +176,11 @@ def new_authority(common_name: str, key: Key, period: Period) -> x509.Certificat
 
 def new_pair(subject: Subject, key: Key, *, signer: Pair, period: Period) -> Pair:
     """Sign a certificate for ``key``. It does not outlive its signer's. The signer must have its key."""
-    assert signer.key is not None
     attributes = [
         *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in sorted(subject.organizations)),
         x509.NameAttribute(NameOID.COMMON_NAME, subject.common_name),
     ]
-    usages = [_USAGES[usage] for usage in sorted(subject.usages, reverse=True)]
+    usages = [_usages()[usage] for usage in sorted(subject.usages, reverse=True)]
     builder = (
         _builder(x509.Name(attributes), issuer=signer.certificate.subject, key=key, period=period, limit=signer)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -187,7 +191,11 @@ def new_pair(subject: Subject, key: Key, *, signer: Pair, period: Period) -> Pai
     if subject.names:
         names = x509.SubjectAlternativeName([_general_name(name) for name in sorted(subject.names)])
         builder = builder.add_extension(names, critical=False)
-    return Pair((builder.sign(signer.key, hashes.SHA256()),), key)
+    return Pair((builder.sign(t.cast("Key", signer.key), hashes.SHA256()),), key)
+
+
+def _usages() -> dict[str, x509.ObjectIdentifier]:
+    return {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
 def _builder(
@@ -244,9 +252,9 @@ def subject(certificate: x509.Certificate) -> Subject:
     organizations = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     try:
         extended = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        usages = [usage for usage, oid in _USAGES.items() if oid in extended]
+        usages = [usage for usage, oid in _usages().items() if oid in extended]
     except x509.ExtensionNotFound:
-        usages = list(_USAGES)
+        usages = list(_usages())
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
@@ -261,13 +269,15 @@ def subject(certificate: x509.Certificate) -> Subject:
 
 
 def signs(certificate: x509.Certificate) -> bool:
-    """Whether a certificate is a CA's."""
+    """Whether a certificate is a CA's. One without key usage is not limited to any."""
     try:
-        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound as missing:
-        return missing.oid == x509.KeyUsage.oid and is_ca
-    return is_ca and usage
+        is_authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+    try:
+        return is_authority and certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        return is_authority
 
 
 def is_signed_by(pair: Pair, signer: x509.Certificate) -> bool:

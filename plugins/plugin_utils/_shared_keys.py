@@ -25,7 +25,10 @@ from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_fil
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.plugin_utils import _pki
-from ansible_collections.kubestatic.node.plugins.plugin_utils._pki import Key, Pair, Period
+from ansible_collections.kubestatic.node.plugins.plugin_utils._pki import Pair, Period
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.plugin_utils._pki import Key
 
 # As aescbc and secretbox take it (apiserver/pkg/server/options/encryptionconfig/config.go).
 _ENCRYPTION_KEY_BYTES = 32

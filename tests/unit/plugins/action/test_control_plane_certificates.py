@@ -192,11 +192,13 @@ def test_bad_input_is_named(project: Project) -> None:
     usual = {"directory": "certs", "masters": [{"name": "m", "address": "192.0.2.1"}]}
     tasks = [
         {"kubestatic.node.control_plane_certificates": {**usual, **options}, "ignore_errors": True}
-        for options, _ in BAD
+        for options, _message in BAD
     ]
     run = project.play(yaml.safe_dump([{"hosts": "master1", "gather_facts": False, "tasks": tasks}]))
     told = [result.get("msg", "") for result in run.results["master1"]]
-    assert len(told) == len(BAD) and all(message in one for one, (_, message) in zip(told, BAD, strict=True)), told
+    assert len(told) == len(BAD) and all(message in one for one, (_options, message) in zip(told, BAD, strict=True)), (
+        told
+    )
     assert not [path for path in (project.path / "certs").rglob("*") if path.is_file()]
 
 

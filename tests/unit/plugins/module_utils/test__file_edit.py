@@ -10,6 +10,7 @@ import os
 import pathlib
 import stat
 import typing as t
+from unittest import mock
 
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _file_edit
@@ -235,16 +236,8 @@ def test_killed_between_renames_each_file_is_old_or_new(here: pathlib.Path, monk
         pass
 
     files = wanted(here)
-    rename = os.rename
     for count in range(len(files)):
-        left = [count]
-
-        def dies(old: str, new: str, left: list[int] = left) -> None:
-            if not left[0]:
-                raise Killed
-            left[0] -= 1
-            rename(old, new)
-
+        dies = mock.Mock(side_effect=[*[mock.DEFAULT] * count, Killed], wraps=os.rename)
         with monkeypatch.context() as broken:
             broken.setattr("os.rename", dies)
             with pytest.raises(Killed):
