@@ -66,6 +66,19 @@ def locked(path: str, *, what: str = "static pods") -> t.Iterator[None]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def held(path: str, *, what: str) -> t.Iterator[None]:
+    """As `locked`, for a directory of this collection's own, which is made where it is not there."""
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as exc:
+        raise KubestaticError(
+            f"{path}: cannot be made: {exc.strerror}; without it nothing is safe from another run, make it writable"
+        ) from None
+    with locked(path, what=what):
+        yield
+
+
 def _lock_holder(handle: int) -> str:
     """' (process N)' where /proc/locks tells who holds the lock, for the message."""
     inode = str(os.fstat(handle).st_ino)

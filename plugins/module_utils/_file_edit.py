@@ -13,8 +13,9 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
-# Neither systemd (units, drop-ins: *.conf) nor a kubelet (drop-ins: *.conf, also hidden ones) reads a name that ends so.
-_SUFFIX = ".kubestatic-new"
+# No reader of a directory takes a name for its own that begins and ends so: systemd (units, drop-ins: *.conf), a kubelet
+# (manifests: all but dot-files; drop-ins: *.conf, also hidden ones).
+_PREFIX, _SUFFIX = ".", ".kubestatic-new"
 
 
 # `set_context(path, final_path)` gives a new file the SELinux context of where it goes.
@@ -49,7 +50,7 @@ def prepare(path: str, new: Content, *, set_context: SetContext) -> None:
 
     Raises KubestaticError; nothing has changed then.
     """
-    temporary = path + _SUFFIX
+    temporary = _temporary(path)
     try:
         if new.text is None:
             return
@@ -69,22 +70,64 @@ def prepare(path: str, new: Content, *, set_context: SetContext) -> None:
 
 def put_in_force(path: str, new: Content) -> None:
     """The second half: one rename, or the file goes. It is on the disk on return."""
-    if new.text is None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-    else:
-        os.rename(path + _SUFFIX, path)
-    handle = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    _replace(path, new)
+    _sync(os.path.dirname(path))
+
+
+def put_all(files: t.Mapping[str, Content], *, directory_mode: int, set_context: SetContext) -> None:
+    """Have all these files (path -> what it shall be), and the directories that they lack.
+
+    Whatever the disk may refuse is done before the first rename. Where the process ends in between, each file is the old
+    or the new one. Raises KubestaticError.
+    """
+    made: list[str] = []
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        for path in files:
+            made += make_directory(os.path.dirname(path), mode=directory_mode)
+        for path, new in files.items():
+            prepare(path, new, set_context=set_context)
+    except KubestaticError:
+        for path in files:
+            discard(path)
+        remove_directories(made)
+        raise
+    for path, new in files.items():
+        try:
+            _replace(path, new)
+        except OSError as exc:
+            raise KubestaticError(
+                f"{path}: cannot be replaced: {exc.strerror}; the files before it are new, run again for the others"
+            ) from None
+    # Each directory once: a sync costs as much as all else that is done for a file.
+    for directory in sorted({os.path.dirname(path) for path in [*files, *made]}):
+        _sync(directory)
 
 
 def discard(path: str) -> None:
     """Forget a first half."""
     with contextlib.suppress(OSError):
-        os.unlink(path + _SUFFIX)
+        os.unlink(_temporary(path))
+
+
+def _temporary(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f"{_PREFIX}{name}{_SUFFIX}")
+
+
+def _replace(path: str, new: Content) -> None:
+    if new.text is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    else:
+        os.rename(_temporary(path), path)
+
+
+def _sync(directory: str) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def make_directory(path: str, *, mode: int) -> list[str]:

@@ -40,7 +40,11 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wish = _kubelet_options.wish(module.params)
     order = Order(**{option: module.params[option] for option in Order._fields})
     store = Store(remember=not module.check_mode)
-    with contextlib.nullcontext() if module.check_mode else _locked(store):
+    with (
+        contextlib.nullcontext()
+        if module.check_mode
+        else _directory.held(store.path, what="the kubelet's configuration")
+    ):
         # A change on which the kubelet was not proven, nor on what was there before it.
         unproven = bool(store.kubelet_change)
         healed = _heal(module, store=store, timeout=order.wait_timeout) if unproven else []
@@ -128,19 +132,6 @@ def _heal(module: AnsibleModule, *, store: Store, timeout: int) -> list[str]:
     if module.check_mode:
         return [f"would put the kubelet's old configuration back: {why}"] if journal.has_changed_files else []
     return [f"{sentence}: {why}" for sentence in journal.undo(timeout=timeout).told]
-
-
-@contextlib.contextmanager
-def _locked(store: Store) -> t.Iterator[None]:
-    """One call at a time on this node."""
-    try:
-        os.makedirs(store.path, mode=0o700, exist_ok=True)
-    except OSError as exc:
-        raise KubestaticError(
-            f"{store.path}: cannot be made: {exc.strerror}; without it nothing could be put back, make it writable"
-        ) from None
-    with _directory.locked(store.path, what="the kubelet's configuration"):
-        yield
 
 
 def _require_url(look: Look, plan: Plan) -> None:

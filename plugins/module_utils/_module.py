@@ -62,10 +62,10 @@ def context_setter(module: AnsibleModule) -> t.Callable[[str, str], None]:
 
 
 def require_root() -> None:
-    """Raise KubestaticError for everybody else: manifests, the runtime's socket and the kubelet's process are root's."""
+    """Raise KubestaticError for everybody else: manifests, keys, the runtime's socket and the kubelet's process are root's."""
     if os.geteuid() != 0:
         raise KubestaticError(
-            "static pods and kubelets are root's business and this task runs as another user; set become: true"
+            "static pods, kubelets and keys are root's business and this task runs as another user; set become: true"
         )
 
 

@@ -28,6 +28,16 @@ class NodeAction(ActionBase):
         del variables
         return dict(self._task.args)
 
+    def sources(self, variables: dict[str, t.Any]) -> Sources:
+        """Return the controller's files as this task sees them."""
+        return Sources(
+            loader=self._loader,
+            templar=self._templar,
+            search_path=self._task.get_search_path(),
+            variables=variables,
+            host=variables.get("inventory_hostname", "this host"),
+        )
+
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Result:
         """Stop where this task failed on another node, else render and call the module, and mark a failure."""
         super().run(tmp, task_vars)
@@ -82,14 +92,7 @@ class StaticPodAction(NodeAction, abc.ABC):
 
     def arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the module's arguments, with every manifest in them."""
-        sources = Sources(
-            loader=self._loader,
-            templar=self._templar,
-            search_path=self._task.get_search_path(),
-            variables=variables,
-            host=variables.get("inventory_hostname", "this host"),
-        )
-        return self.resolved(dict(self._task.args), sources)
+        return self.resolved(dict(self._task.args), self.sources(variables))
 
 
 def _untouched(node: str, failed: list[str]) -> Result:

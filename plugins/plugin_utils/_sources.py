@@ -64,6 +64,10 @@ class Sources:
             raise KubestaticError(f"{prefix}{error}") from error
         return resolved
 
+    def content(self, src: t.Any) -> bytes:
+        """Return what is in the file ``src``, decrypted where it is vaulted. Raises KubestaticError."""
+        return read(self.loader, self._find("src", src), label=f"src {src}")
+
     def _manifest(self, source: str, value: t.Any) -> dict[str, t.Any]:
         if source == "src":
             return {"content": self._read(self._find("src", value), label=f"src {value}")}
@@ -107,25 +111,30 @@ class Sources:
         return path
 
     def _read(self, path: str, *, label: str) -> str:
-        # get_real_file decrypts vaulted files, and unlike the loader's text reader it leaves the decoding to us:
-        # that one lets text which is not UTF-8 pass with a warning.
+        # The loader's own text reader lets text which is not UTF-8 pass with a warning.
         try:
-            real = self.loader.get_real_file(path)
-            try:
-                with open(real, "rb") as stream:
-                    return stream.read().decode("utf-8")
-            finally:
-                self.loader.cleanup_tmp_file(real)
+            return read(self.loader, path, label=label).decode("utf-8")
         except UnicodeDecodeError as error:
             raise KubestaticError(
                 f"{label} is not UTF-8 text: byte {error.start} of {path} is 0x{error.object[error.start]:02x}"
             ) from error
-        except (AnsibleError, OSError) as error:
-            raise KubestaticError(f"{label} cannot be read: {' '.join(str(error).split())}") from error
 
     def _include_path(self, path: str) -> list[str]:
         folders = [*self.search_path, self.loader.get_basedir(), os.path.dirname(path)]
         return [place for folder in folders for place in (os.path.join(folder, "templates"), folder)]
+
+
+def read(loader: DataLoader, path: str, *, label: str) -> bytes:
+    """Return what is in a file of the controller, decrypted where it is vaulted. Raises KubestaticError that names ``label``."""
+    try:
+        real = loader.get_real_file(path)
+        try:
+            with open(real, "rb") as stream:
+                return stream.read()
+        finally:
+            loader.cleanup_tmp_file(real)
+    except (AnsibleError, OSError) as error:
+        raise KubestaticError(f"{label} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _kind(value: t.Any) -> str:

@@ -23,7 +23,7 @@ _KEPT = (CONFIG, FLAGS)
 _MADE = (
     *(UNIT_DIRECTORY, DROP_INS, "/etc/kubelet2.d", "/etc/sysconfig/kubelet", "/run/systemd/system/kubelet.service.d"),
     # The half of a change that was cut off.
-    *(f"{path}.kubestatic-new" for path in _KEPT),
+    *("/.".join(path.rsplit("/", 1)) + ".kubestatic-new" for path in _KEPT),
 )
 
 # A unit that reads no environment, so that flags need a drop-in of the unit, and with it a reload.

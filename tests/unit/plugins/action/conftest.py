@@ -108,6 +108,11 @@ def project(tmp_path: pathlib.Path) -> Project:
     (installed / "roles" / "kubelet" / "tasks" / "main.yml").write_text("[]\n")
     for name in ("static_pod", "static_pods"):
         (modules / f"{name}.py").write_bytes((here / "recorder.py").read_bytes())
+    for name in ("node_files", "control_plane_certificates_info"):
+        (modules / f"{name}.py").write_bytes((here / "file_recorder.py").read_bytes())
+    (modules / "control_plane_certificates.py").symlink_to(
+        COLLECTION / "plugins" / "modules" / "control_plane_certificates.py"
+    )
     made = Project(path=tmp_path)
     made.write("callbacks/results_log.py", (here / "results_log.py").read_bytes())
     for host in HOSTS:

@@ -30,7 +30,7 @@ class CallbackModule(CallbackBase):
         host, task, data = (
             (result._host, result._task, result._result) if old else (result.host, result.task, result.result)
         )
-        if "static_pod" in task.action:
+        if task.action.startswith("kubestatic.node."):
             with open(os.environ["RESULTS_LOG"], "a", encoding="utf-8") as log:
                 log.write(json.dumps([host.get_name(), {**data, "outcome": outcome}], default=str) + "\n")
 

@@ -10,6 +10,7 @@ import os
 import pathlib
 import stat
 import typing as t
+from unittest import mock
 
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _file_edit
@@ -66,7 +67,7 @@ def test_a_replacement_is_nothing_until_it_is_put_in_force(here: pathlib.Path) -
         _file_edit.prepare(str(path), root_only("new\r\n", 0o644), set_context=set_context)
     finally:
         os.umask(old_mask)
-    temporary = here / "file.kubestatic-new"
+    temporary = here / ".file.kubestatic-new"
     assert contexts == [(str(temporary), str(path))]
     assert path.read_text() == "old"
     assert stat.S_IMODE(temporary.stat().st_mode) == 0o644
@@ -86,9 +87,9 @@ def test_a_replacement_has_its_owner(here: pathlib.Path) -> None:
 
 
 def test_a_leftover_is_overwritten(here: pathlib.Path) -> None:
-    (here / "file.kubestatic-new").write_text("much longer than new")
+    (here / ".file.kubestatic-new").write_text("much longer than new")
     _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
-    assert (here / "file.kubestatic-new").read_text() == "new"
+    assert (here / ".file.kubestatic-new").read_text() == "new"
 
 
 def test_a_removal_needs_no_first_half(here: pathlib.Path) -> None:
@@ -110,7 +111,7 @@ def test_what_is_put_in_force_is_on_the_disk(here: pathlib.Path, monkeypatch: py
 
     monkeypatch.setattr("os.fsync", fsync)
     _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
-    assert synced == [str(here / "file.kubestatic-new")]
+    assert synced == [str(here / ".file.kubestatic-new")]
     _file_edit.put_in_force(str(here / "file"), root_only("new"))
     assert synced[1:] == [str(here)]
 
@@ -159,6 +160,96 @@ def test_a_first_half_can_be_forgotten(here: pathlib.Path) -> None:
     _file_edit.discard(str(here / "file"))
     _file_edit.discard(str(here / "file"))
     assert names(here) == []
+
+
+# ---- many at once
+
+
+def put_all(files: dict[str, Content]) -> None:
+    _file_edit.put_all(files, directory_mode=0o700, set_context=no_context)
+
+
+def wanted(here: pathlib.Path) -> dict[str, Content]:
+    """A file that is there, one in a directory that is there, and two that need directories."""
+    (here / "there").mkdir()
+    (here / "old").write_text("old")
+    return {str(here / name): root_only(f"new {name}") for name in ("old", "there/a", "a/b/c", "a/d")}
+
+
+def test_all_files_are_there_with_their_directories(here: pathlib.Path) -> None:
+    files = wanted(here)
+    put_all(files)
+    assert {path: pathlib.Path(path).read_text() for path in files} == {path: new.text for path, new in files.items()}
+    assert {stat.S_IMODE((here / name).stat().st_mode) for name in ("a", "a/b")} == {0o700}
+    assert names(here) == ["a", "old", "there"] and names(here / "a") == ["b", "d"]
+
+
+@pytest.mark.parametrize("function", ["os.fsync", "os.mkdir", "os.fchown"])
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_the_disk_refuses_changes_nothing(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch, function: str, which: int
+) -> None:
+    files = wanted(here)
+    calls = []
+    real = getattr(os, function[3:])
+
+    def now_and_then(*arguments: t.Any) -> t.Any:
+        calls.append(1)
+        if len(calls) == which:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(function, now_and_then)
+        with pytest.raises(KubestaticError, match="No space left on device"):
+            put_all(files)
+    assert names(here) == ["old", "there"] and names(here / "there") == []
+    assert (here / "old").read_text() == "old"
+
+
+def test_files_are_on_the_disk_before_the_first_rename_and_renames_at_the_end(
+    here: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def noted_fsync(handle: int) -> None:
+        seen.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    def noted_rename(old: str, new: str) -> None:
+        seen.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr("os.fsync", noted_fsync)
+    monkeypatch.setattr("os.rename", noted_rename)
+    files = wanted(here)
+    put_all({path: new for path, new in files.items() if not path.endswith("/old")})
+    temporaries = [str(here / name) for name in ("there/.a", "a/b/.c", "a/.d")]
+    # The topmost one has a new directory in it.
+    directories = [str(here / name) if name else str(here) for name in ("", "a", "a/b", "there")]
+    assert seen == [f"{path}.kubestatic-new" for path in temporaries] + ["rename"] * 3 + directories
+
+
+def test_killed_between_renames_each_file_is_old_or_new(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    files = wanted(here)
+    for count in range(len(files)):
+        dies = mock.Mock(side_effect=[*[mock.DEFAULT] * count, Killed], wraps=os.rename)
+        with monkeypatch.context() as broken:
+            broken.setattr("os.rename", dies)
+            with pytest.raises(Killed):
+                put_all(files)
+        there = [path for path in files if os.path.exists(path) and pathlib.Path(path).read_text() == files[path].text]
+        assert len(there) == count
+        assert (here / "old").read_text() == ("new old" if count else "old")
+        (here / "old").write_text("old")
+        for path in there[1:]:
+            pathlib.Path(path).unlink()
+    put_all(files)
+    assert names(here / "a") == ["b", "d"] and names(here) == ["a", "old", "there"]
 
 
 # ---- directories

@@ -130,9 +130,9 @@ def test_a_change_is_noted_before_its_first_file_and_forgotten_after_its_last(no
     assert node.store.kubelet_change
     assert node.files() == {
         "a": "old a",
-        "a.kubestatic-new": "new a",
+        ".a.kubestatic-new": "new a",
         "conf": "/",
-        "conf/b.kubestatic-new": "new b",
+        "conf/.b.kubestatic-new": "new b",
         "gone": "old",
     }
     assert node.inside(node.contexts) == ["ROOT/a", "ROOT/conf/b"]
@@ -264,7 +264,7 @@ FULL = "No space left on device"
     ("function", "replacement", "message"),
     [
         ("os.fchmod", None, f"ROOT/a: cannot be written: {FULL}; nothing was changed"),
-        ("os.open", "conf/b.kubestatic-new", f"ROOT/conf/b: cannot be written: {FULL}; nothing was changed"),
+        ("os.open", "conf/.b.kubestatic-new", f"ROOT/conf/b: cannot be written: {FULL}; nothing was changed"),
         ("os.mkdir", "conf", f"ROOT/conf: cannot be made: {FULL}"),
         (
             "os.rename",
@@ -316,7 +316,7 @@ def test_a_run_that_was_killed_before_its_first_file_leaves_nothing(
         broken.setattr("os.fchown", kill)
         with pytest.raises(KeyboardInterrupt):
             node.journal.begin(changes)
-    assert node.files() == {"a": "old a", "a.kubestatic-new": ""}
+    assert node.files() == {"a": "old a", ".a.kubestatic-new": ""}
     (node.root / "conf").mkdir()
     assert node.undo() == []
     assert node.files() == {"a": "old a"}
@@ -332,7 +332,7 @@ def test_a_file_that_cannot_be_replaced_is_named_and_the_others_go_back(
         broken.setattr("os.rename", failing_on(os.rename, "/b"))
         with pytest.raises(KubestaticError, match=f"{node.root}/b: cannot be replaced: {FULL}"):
             node.journal.put_in_force(changes)
-    assert node.files() == {"a": "new a", "b": "old b", "b.kubestatic-new": "new b"}
+    assert node.files() == {"a": "new a", "b": "old b", ".b.kubestatic-new": "new b"}
     assert node.undo() == ["put ROOT/a back"]
     assert node.files() == {"a": "old a", "b": "old b"}
 
@@ -341,7 +341,7 @@ def test_a_file_that_cannot_be_replaced_is_named_and_the_others_go_back(
     ("function", "ending", "message"),
     [
         ("os.rename", "/b", "ROOT/b: cannot be replaced: No space left on device"),
-        ("os.open", "b.kubestatic-new", "ROOT/b: cannot be written: No space left on device; nothing was changed"),
+        ("os.open", ".b.kubestatic-new", "ROOT/b: cannot be written: No space left on device; nothing was changed"),
     ],
 )
 def test_an_undo_that_fails_can_be_done_again(

@@ -16,9 +16,13 @@ from unittest import mock
 import pytest
 import yaml
 from ansible_collections.kubestatic.node.plugins.doc_fragments import _attributes, _static_pod
+from ansible_collections.kubestatic.node.plugins.module_utils import _module, _store
 from ansible_collections.kubestatic.node.plugins.modules import (
+    control_plane_certificates,
+    control_plane_certificates_info,
     kubelet_config,
     kubelet_info,
+    node_files,
     static_pod,
     static_pod_info,
     static_pods,
@@ -30,12 +34,15 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world i
 PREFIX = "kubestatic.node."
 FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
 POD_MODULES = [static_pod, static_pods, static_pod_info]
-MODULES = [*POD_MODULES, kubelet_config, kubelet_info]
+MODULES = [*POD_MODULES, kubelet_config, kubelet_info, node_files]
+# What these return comes from their action plugins, so the tests of those look at it.
+DONE_BY_ACTIONS = [control_plane_certificates, control_plane_certificates_info]
 ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
 
 NAMES = [module.__name__.rpartition(".")[2] for module in MODULES]
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=NAMES)
+each_documented = pytest.mark.parametrize("module", [*MODULES, *DONE_BY_ACTIONS], ids=lambda module: module.__name__)
 
 
 class Specified(Exception):
@@ -79,13 +86,13 @@ def test_options_are_those_of_the_code(module: types.ModuleType) -> None:
     require_same(documentation(module)["options"], argument_spec(module), path="")
 
 
-@each_module
+@each_documented
 def test_the_name_is_that_of_the_file(module: types.ModuleType) -> None:
     assert documentation(module)["module"] == pathlib.Path(str(module.__file__)).stem
     assert documentation(module)["version_added"] == ("0.1.0" if module in POD_MODULES else "0.2.0")
 
 
-@each_module
+@each_documented
 def test_examples_use_options_that_there_are(module: types.ModuleType) -> None:
     name = module.__name__.rpartition(".")[2]
     options = documentation(module)["options"]
@@ -114,11 +121,28 @@ class Seen(t.NamedTuple):
 def _seen(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[Seen]:
     module = request.param
     documented = yaml.safe_load(module.RETURN)
+    if module is node_files:
+        yield Seen(documented, of_node_files(tmp_path, request.getfixturevalue("monkeypatch")))
+        return
     if module in POD_MODULES:
         yield Seen(documented, of_pods(request.getfixturevalue("world"), module))
         return
     with KubeletWorld(tmp_path).installed() as node:
         yield Seen(documented, of_kubelet_info(node) if module is kubelet_info else of_kubelet_config(node))
+
+
+def of_node_files(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, t.Any]]:
+    """Results of files that would be put there, are put there, are there, and of one that is refused."""
+    monkeypatch.setattr(_store, "DEFAULT_PATH", str(tmp_path / "store"))
+    monkeypatch.setattr(_module, "require_root", lambda: None)
+    file = {"path": f"{tmp_path}/file", "content": "some text", **ME}
+    runs: list[dict[str, t.Any]] = [{"check": True, "diff": True}, {"diff": True}, {}]
+    found = [call(None, node_files.main, files=[file], **options) for options in runs]
+    assert [one["changed"] for one in found] == [True, True, False]
+    refused = call(None, node_files.main, files=[{**file, "mode": 600}])
+    assert refused["failed"]
+    # The last good one is to have something to show.
+    return [refused, *reversed(found)]
 
 
 def of_kubelet_config(node: KubeletWorld) -> list[dict[str, t.Any]]:
@@ -257,5 +281,6 @@ def require_shape(example: t.Any, real: t.Any, *, path: str) -> None:
 def test_every_module_is_tested_here() -> None:
     directory = pathlib.Path(str(static_pod.__file__)).parent
     names = {path.stem for path in directory.glob("*.py")}
-    assert names == {module.__name__.rpartition(".")[2] for module in MODULES}
-    assert all(importlib.import_module(module.__name__) is module for module in MODULES)
+    tested = [*MODULES, *DONE_BY_ACTIONS]
+    assert names == {module.__name__.rpartition(".")[2] for module in tested}
+    assert all(importlib.import_module(module.__name__) is module for module in tested)

@@ -484,7 +484,7 @@ def test_not_root(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     result = untouched(world, lambda: one(world, content=NEW))
     assert (
         result["msg"]
-        == "static pods and kubelets are root's business and this task runs as another user; set become: true"
+        == "static pods, kubelets and keys are root's business and this task runs as another user; set become: true"
     )
 
 

@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""The controller's directory of certificates: read, decrypted where it is vaulted, and written in whole files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+from collections.abc import Container, Iterable, Mapping, Sequence
+
+from ansible.parsing.vault import is_encrypted
+from ansible_collections.kubestatic.node.plugins.module_utils import _file_edit
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._file_edit import Content
+from ansible_collections.kubestatic.node.plugins.plugin_utils._shared_keys import Place, Step
+from ansible_collections.kubestatic.node.plugins.plugin_utils._sources import read
+
+if t.TYPE_CHECKING:
+    from ansible.parsing.dataloader import DataLoader
+
+_FILE_MODE, _DIRECTORY_MODE = 0o600, 0o700
+
+
+def place(loader: DataLoader, directory: str, names: Iterable[str]) -> Place:
+    """Read those of these files that are there. Raises KubestaticError for one that cannot be read."""
+    prefix = os.path.join(directory, "")
+    return Place(prefix, _texts(loader, prefix, names))
+
+
+def held_place(loader: DataLoader, directory: str, names: Iterable[str], *, master: str) -> Place:
+    """Read what was gathered from a master. Raises KubestaticError where that is not there."""
+    if not os.path.isdir(directory):
+        raise KubestaticError(
+            f"masters: what was gathered from {master} is not in {directory}; run control_plane_certificates_info in the"
+            " same run of Ansible, as its copies last no longer"
+        )
+    return Place(f"{master}:", _texts(loader, os.path.join(directory, ""), names), is_node=True)
+
+
+def _texts(loader: DataLoader, prefix: str, names: Iterable[str]) -> dict[str, str]:
+    texts = {}
+    for name in names:
+        path = prefix + name
+        if os.path.lexists(path):
+            try:
+                texts[name] = read(loader, path, label=path).decode("utf-8")
+            except UnicodeDecodeError:
+                raise KubestaticError(
+                    f"{path}: is no text; put the right file there, or remove it to have it made again"
+                ) from None
+    return texts
+
+
+def exposed(own: Place, *, planned: Container[str]) -> list[Step]:
+    """Steps that keep secrets to their owner, for files whose mode lets others read them and that are not planned anew."""
+    steps = []
+    for name, text in own.texts.items():
+        path = own.where(name)
+        is_open = name.endswith((".key", ".conf")) and _mode(path) & 0o077 and not _is_vaulted(path)
+        if is_open and path not in planned:
+            steps.append(Step("changed", {path: text}, f"others could use it, with mode {_mode(path):04o}"))
+    return steps
+
+
+def write(loader: DataLoader, steps: Sequence[Step]) -> None:
+    """Write all files of the steps in their order. One that replaces a vaulted file is vaulted with the same password."""
+    files = {path: text for step in steps for path, text in step.files.items()}
+    _put({path: loader._vault.encrypt(text).decode() if _is_vaulted(path) else text for path, text in files.items()})
+
+
+def write_copies(directory: str, steps: Sequence[Step]) -> dict[str, str]:
+    """Write all files of the steps elsewhere. Returns path -> path of the copy."""
+    copies = {path: os.path.join(directory, path.lstrip("/")) for step in steps for path in step.files}
+    _put({copies[path]: text for step in steps for path, text in step.files.items()})
+    return copies
+
+
+def discard(paths: Iterable[str]) -> None:
+    """Remove the new files that a run which was cut off has not put in their places."""
+    for path in paths:
+        _file_edit.discard(path)
+
+
+def _put(texts: Mapping[str, str]) -> None:
+    contents = {path: Content(text, _FILE_MODE, *_owner(path)) for path, text in texts.items()}
+    _file_edit.put_all(contents, directory_mode=_DIRECTORY_MODE, set_context=lambda _path, _final_path: None)
+
+
+def _owner(path: str) -> tuple[int, int]:
+    """Whose the file is; of a new one, who runs Ansible."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return os.geteuid(), os.getegid()
+    return found.st_uid, found.st_gid
+
+
+def _mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def _is_vaulted(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return bool(is_encrypted(file.read(len("$ANSIBLE_VAULT") + 1)))
+    except FileNotFoundError:
+        return False

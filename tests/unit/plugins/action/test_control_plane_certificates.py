@@ -1,0 +1,253 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates made on the controller, and brought to the masters: real ansible-playbook runs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pathlib
+import stat
+import typing as t
+
+import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible_collections.kubestatic.node.plugins.action import control_plane_certificates as action
+from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import (
+    OF_ONE_MASTER,
+    SHARED,
+    node_path,
+)
+from ansible_collections.kubestatic.node.plugins.modules import (
+    control_plane_certificates,
+    control_plane_certificates_info,
+)
+from ansible_collections.kubestatic.node.tests.unit.plugins.action.conftest import HOSTS
+from ansible_collections.kubestatic.node.tests.unit.plugins.modules.test_documentation import (
+    documentation,
+    require_same,
+    require_shape,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.tests.unit.plugins.action.conftest import Project, Run
+
+PLAY = """
+- hosts: masters
+  gather_facts: false
+  environment:
+    NODE_DIR: "{{ node_dir }}"
+  tasks:
+    - kubestatic.node.control_plane_certificates_info:
+      register: info
+    - kubestatic.node.control_plane_certificates: "{{ usual | combine(more) }}"
+      vars:
+        usual:
+          directory: certs
+          key_algorithm: ECDSA-P256
+          masters:
+            - {name: master1, address: 192.0.2.11, held: "{{ hostvars.master1.info.held }}"}
+            - {name: master2, address: 192.0.2.12, held: "{{ hostvars.master2.info.held }}"}
+            - {name: master3, address: 192.0.2.13, held: "{{ hostvars.master3.info.held }}"}
+      run_once: true
+      become: true
+      register: made
+    - kubestatic.node.node_files:
+        files: "{{ made.files[inventory_hostname] }}"
+"""
+# What a run with -vvv may not show: the beginnings of the lines in keys, in PEM and in kubeconfigs.
+KEYS = ("MHcCAQEE", "LS0tLS1CRUdJTiBFQyBQUklWQVRF", "PRIVATE KEY")
+
+
+def play(project: Project, *args: str, **options: t.Any) -> Run:
+    return project.play(PLAY, "-e", yaml.safe_dump({"more": options}, default_flow_style=True).strip(), *args)
+
+
+def made(run: Run) -> dict[str, t.Any]:
+    return run.results["master1"][1]
+
+
+def files(project: Project) -> dict[str, str]:
+    above = project.path / "certs"
+    return {str(path.relative_to(above)): path.read_text() for path in above.rglob("*") if path.is_file()}
+
+
+def test_three_masters_get_everything_and_a_second_run_changes_nothing(project: Project) -> None:
+    run = play(project, "--diff", "-vvv")
+    assert run.rc == 0, run.text
+    first = files(project)
+    assert sorted(first) == sorted([*SHARED, *(f"masters/{m}/{name}" for m in HOSTS for name in OF_ONE_MASTER)])
+    for host in HOSTS:
+        [call] = project.calls(host)
+        assert [file["path"] for file in call["files"]] == [node_path(name) for name in (*SHARED, *OF_ONE_MASTER)]
+        assert {file["mode"] for file in call["files"]} == {"0600"}
+        assert (project.node(host) / "pki/ca.key").read_text() == first["pki/ca.key"]
+        assert (project.node(host) / "admin.conf").read_text() == first[f"masters/{host}/admin.conf"]
+    assert not any(one in run.text for one in KEYS)
+    assert first["pki/encryption.key"].strip() not in run.text
+    again = play(project, "--diff")
+    assert again.rc == 0 and files(project) == first
+    assert (made(again)["changed"], made(again)["actions"]) == (False, [])
+    assert made(again)["certificates"] == made(run)["certificates"]
+
+
+def test_modes(project: Project) -> None:
+    play(project)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (project.path / "certs").rglob("*") if path.is_file()}
+    assert modes == {0o600}
+    directories = [project.path / "certs", *(path for path in (project.path / "certs").rglob("*") if path.is_dir())]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directories} == {0o700}
+    (project.path / "certs/pki/sa.key").chmod(0o644)
+    run = play(project)
+    assert made(run)["actions"] == ["changed pki/sa.key (others could use it, with mode 0644)"]
+    assert stat.S_IMODE((project.path / "certs/pki/sa.key").stat().st_mode) == 0o600
+
+
+def test_check_mode_makes_nothing_that_stays_and_still_knows_all_files(project: Project) -> None:
+    run = play(project, "--check", "--diff")
+    assert run.rc == 0, run.text
+    assert not (project.path / "certs").exists()
+    assert list((project.path / "tmp").iterdir()) == []
+    assert made(run)["actions"][0] == "would make pki/ca.key and pki/ca.crt (there was none)"
+    [call] = project.calls("master2")
+    assert len(call["files"]) == len(SHARED) + len(OF_ONE_MASTER)
+    assert "+common_name: kube-apiserver" in run.text and not any(one in run.text for one in KEYS)
+
+
+def test_a_colleague_with_an_empty_directory_gets_what_the_masters_hold(project: Project) -> None:
+    play(project)
+    before = files(project)
+    (project.path / "certs").rename(project.path / "gone")
+    run = play(project)
+    assert files(project) == {
+        **before,
+        **{path: text for path, text in files(project).items() if "pki/kubelet." in path},
+    }
+    assert all(one.startswith("took ") or "pki/kubelet." in one for one in made(run)["actions"])
+    assert list((project.path / "tmp").iterdir()) == [], "no copy outlives the run"
+
+
+def test_a_cluster_that_is_not_this_one_is_left_alone(project: Project) -> None:
+    play(project)
+    (project.path / "certs").rename(project.path / "gone")
+    for path in (*project.node("master1").iterdir(), *project.node("master3").iterdir()):
+        if path.name != "calls":
+            path.rename(project.path / f"away-{path.parent.name}-{path.name}")
+    other = play(
+        project,
+        "--limit",
+        "master1",
+        masters=[{"name": "m", "address": "192.0.2.9", "held": str(project.node("master1"))}],
+    )
+    assert made(other)["changed"], other.text
+    run = play(project)
+    assert run.rc == 2 and not run.results["master1"][1]["changed"]
+    assert "are two different CAs, and all masters of a cluster need the same" in made(run)["msg"]
+    assert (made(run)["files"], made(run)["certificates"], made(run)["actions"]) == ({}, [], [])
+
+
+def vaulted(text: str) -> str:
+    data: bytes = VaultLib([("default", VaultSecret(b"open sesame"))]).encrypt(text)
+    return data.decode()
+
+
+def test_vaulted_files_are_read_and_stay_vaulted(project: Project) -> None:
+    play(project)
+    plain = files(project)
+    (project.path / "password").write_text("open sesame")
+    secrets = ["pki/ca.key", "masters/master1/pki/apiserver.key", "masters/master1/admin.conf"]
+    for name in secrets:
+        (project.path / "certs" / name).write_text(vaulted(plain[name]))
+    password = ("--vault-password-file", "password")
+    run = play(project, *password)
+    assert not made(run)["changed"], run.text
+    assert (project.node("master1") / "pki/ca.key").read_text() == plain["pki/ca.key"]
+    run = play(project, *password, control_plane_endpoint="api.example.org")
+    assert "changed masters/master1/admin.conf" in " ".join(made(run)["actions"])
+    now = files(project)
+    assert all(now[name].startswith("$ANSIBLE_VAULT;") for name in secrets), "one that was replaced is vaulted again"
+    assert now["pki/ca.key"] != plain["pki/ca.key"] and not now["masters/master2/admin.conf"].startswith("$ANSIBLE")
+    assert not made(play(project, *password, control_plane_endpoint="api.example.org"))["changed"]
+    without = play(project)
+    assert without.rc == 2 and "certs/pki/ca.key cannot be read: " in made(without)["msg"]
+
+
+BAD: list[tuple[dict[str, t.Any], str]] = [
+    ({"masters": []}, "masters: is empty"),
+    ({"renew_before": 365}, "renew_before: 365 days are not between 0 and the 365 of validity"),
+    ({"renew_before": -1}, "renew_before: -1 days are not between"),
+    ({"validity": 0}, "validity: 0 is no number of days; give at least 1"),
+    ({"directory": "site.yml"}, "site.yml is a file; name a directory"),
+    ({"key_algorithm": "DSA"}, "value of key_algorithm must be one of: RSA-2048, ECDSA-P256, got: DSA"),
+    ({"master": 1}, "Unsupported parameters for"),
+    (
+        {"masters": [{"name": "m", "address": "192.0.2.1", "held": "/nowhere"}]},
+        "masters: what was gathered from m is not in /nowhere; run control_plane_certificates_info in the same run",
+    ),
+]
+
+
+def test_bad_input_is_named(project: Project) -> None:
+    usual = {"directory": "certs", "masters": [{"name": "m", "address": "192.0.2.1"}]}
+    tasks = [
+        {"kubestatic.node.control_plane_certificates": {**usual, **options}, "ignore_errors": True}
+        for options, _message in BAD
+    ]
+    run = project.play(yaml.safe_dump([{"hosts": "master1", "gather_facts": False, "tasks": tasks}]))
+    told = [result.get("msg", "") for result in run.results["master1"]]
+    assert len(told) == len(BAD) and all(message in one for one, (_options, message) in zip(told, BAD, strict=True)), (
+        told
+    )
+    assert not [path for path in (project.path / "certs").rglob("*") if path.is_file()]
+
+
+def test_what_a_module_says_that_is_no_result_is_not_shown(project: Project) -> None:
+    """Ansible shows what it cannot read as a result, and here keys would be in it."""
+    (project.node("master1") / "nonsense").write_text("MHcCAQEE and more")
+    run = play(project)
+    assert run.rc == 2 and run.results["master1"][0]["outcome"] == "failed"
+    assert "MHcCAQEE" not in run.text and "MHcCAQEE" not in str(run.results)
+
+
+def test_two_runs_at_once_are_refused(project: Project) -> None:
+    (project.path / "certs").mkdir()
+    handle = os.open(project.path / "certs", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        run = play(project)
+    finally:
+        os.close(handle)
+    assert "is changing certificates here; let it finish and run again" in made(run)["msg"]
+
+
+# ---- documentation
+
+
+def test_options_are_those_of_the_code() -> None:
+    require_same(documentation(control_plane_certificates)["options"], action.ARGUMENT_SPEC, path="")
+
+
+def test_return_values_are_those_that_are_documented(project: Project) -> None:
+    run = play(project)
+    for module, result in (
+        (control_plane_certificates, made(run)),
+        (control_plane_certificates_info, run.results["master1"][0]),
+    ):
+        words = yaml.safe_load(module.RETURN)
+        assert set(result) - {
+            "changed",
+            "outcome",
+            "failed",
+            "invocation",
+            "_ansible_no_log",
+            "diff",
+            "warnings",
+        } == set(words)
+        for name, one in words.items():
+            require_shape(
+                one["sample"] if name != "files" else one["sample"]["master1"],
+                result[name] if name != "files" else result[name]["master1"],
+                path=name,
+            )
+    assert pathlib.Path(run.results["master1"][0]["held"]).name == "master1"
