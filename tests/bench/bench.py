@@ -10,6 +10,7 @@ What each figure compares, and how, is in README.md beside this file.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ _FOUR = 4
 def main() -> int:
     """Measure and tell; return the exit code."""
     parts = {"ten": ten, "noop": noop, "change": change, "four": four, "kubelet": kubelet}
+    parts |= {"records": records, "crash": crash}
     chosen = sys.argv[1:] or list(parts)
     unknown = [name for name in chosen if name not in parts]
     if unknown:
@@ -127,6 +129,36 @@ def kubelet() -> list[Figure]:
     return [
         Figure("kubelet-restart", seconds, "<=", 2, "s"),
         Figure("kubelet-restarted-containers", len(seen) - 1, "==", 0, ""),
+    ]
+
+
+def records() -> list[Figure]:
+    """What revisions and recovery cost a swap, and how long the kubelet waits at boot for an open change."""
+    say("a swap whose records are timed inside the module, and a boot after a power cut in the middle of a swap")
+    done = _playbook.run("records", variables={"definition": pod("idle", stop_seconds=0), "rounds": 5})
+    inside = [float(line) for line in done.of("Read the clock")[0].result["stdout"].split()]
+    boots = [item["stdout"].split() for item in done.of("Boot, with a change that was cut off")[0].result["results"]]
+    waits = [abs(int(one) - int(other)) / 1e6 for one, other in boots]
+    say(f"records of a swap: {spread(inside)}; the kubelet waits at boot: {spread(waits)}")
+    return [
+        Figure("records-of-a-swap", median(inside), "<=", 0.15, "s"),
+        Figure("recovery-at-boot", median(waits), "<=", 0.2, "s"),
+    ]
+
+
+def crash() -> list[Figure]:
+    """The crash tests: how many runs were hit at a side effect, and in how many a pod was lost."""
+    say("runs that are killed or fail at one side effect after the other, with a node in memory")
+    command = [sys.executable, "-m", "pytest", "-q", str(HERE.parent / "crash")]
+    with subprocess.Popen(command, cwd=HERE.parents[1], text=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = [line.rstrip() for line in process.stdout if not say(line.rstrip())]
+    found = re.search(r"^hit at a side effect: (\d+) runs, (\d+) without a pod", "\n".join(lines), re.MULTILINE)
+    if found is None:
+        raise Problem("the crash tests did not tell how many runs they made")
+    return [
+        Figure("crash-cases", int(found[1]), ">=", 1000, ""),
+        Figure("crash-lost-pods", int(found[2]), "==", 0, ""),
     ]
 
 

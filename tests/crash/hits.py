@@ -21,6 +21,10 @@ KILLS = (Saboteur.BEFORE, Saboteur.HALFWAY)
 ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO)
 
 
+# What was struck in each run of this session, for the count at its end (conftest.py).
+STRUCK: list[str] = []
+
+
 @dataclasses.dataclass
 class Run:
     """What became of one run. ``struck``: the side effect that was hit. ``result`` is None where the process was killed."""
@@ -80,12 +84,15 @@ def killed(
         struck = pipe.read().decode()
     _pid, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) is bool(struck)
+    STRUCK.extend([struck] if struck else [])
     return Run(struck=struck, seen=[], result=None)
 
 
 def failing(node: Node, *, at: int | None, how: int) -> Run:
     """Run the change with one call that fails."""
-    return _sabotage(node, Saboteur(*node.watched, at=at, how=how), done=lambda _words: None)
+    run = _sabotage(node, Saboteur(*node.watched, at=at, how=how), done=lambda _words: None)
+    STRUCK.extend([run.struck] if run.struck else [])
+    return run
 
 
 def hits(node: Node, run: t.Callable[[int], Run], *, is_enough: t.Callable[[int, Run], bool]) -> t.Iterator[Run]:
