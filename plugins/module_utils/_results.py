@@ -12,8 +12,8 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _plan, _proof
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
-from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision
 
 _WOULD = {

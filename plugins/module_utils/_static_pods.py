@@ -21,16 +21,15 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _proof,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import Entry, ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
 from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import wanted_pod
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._results import Applied, result
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
-from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision, Store
 
 if t.TYPE_CHECKING:
@@ -132,6 +131,8 @@ def _start_stopped_kubelet() -> list[str]:
     directory = store.kubelet_stopped_for
     if not directory:
         return []
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
+
     # Without the directory nobody can hold its lock.
     with _directory.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
         started = KubeletService(_command.run, store=store).start_after_cut()
