@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
@@ -27,8 +26,7 @@ _WOULD = {
 }
 
 
-@dataclasses.dataclass
-class Applied:
+class Applied(t.NamedTuple):
     """What one call did, or would do in check mode.
 
     ``pods``: one result per wanted pod in their order; ``pruned``: one per pod that prune removed. All have the keys

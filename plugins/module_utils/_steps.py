@@ -66,13 +66,13 @@ class ChangeSteps:
 
     def back(self, outcome: Outcome, failed: NotProven) -> Waiting:
         """Put the last revision that was proven back; in any case the change has failed."""
-        from ansible_collections.kubestatic.node.plugins.module_utils import _one_way
+        from ansible_collections.kubestatic.node.plugins.module_utils import _one_way, _revision_choice
 
         change, path = outcome.change, self._path(outcome)
         story = f"{failed}; in force now: {failed.in_force} ({path})"
         if not change.wanted.rollback:
             raise KubestaticError(f"{story}, as rollback is false")
-        revision = self._revisions.way_back(change)
+        revision = _revision_choice.way_back(self._revisions, change)
         if revision is None or change.new is None or self._write_new is None:
             raise KubestaticError(story)
         good = _manifest.parse(revision.text)

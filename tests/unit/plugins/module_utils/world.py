@@ -31,6 +31,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _command,
     _departure,
     _hope,
+    _images,
     _known_runs,
     _kubelet_process,
     _module,
@@ -296,8 +297,8 @@ class World(Simulation):
             ]
             return 0, json.dumps({"containers": list(reversed(found))}), ""
         if verb == "images":
-            names = [_runtime.full_image_name(name) for name, image in self.images.items() if image.present]
-            names += [_runtime.full_image_name(f"good:{number}") for number in range(9)]
+            names = [_images.full_image_name(name) for name, image in self.images.items() if image.present]
+            names += [_images.full_image_name(f"good:{number}") for number in range(9)]
             return 0, json.dumps({"images": [{"id": name, "repoTags": [name]} for name in names]}), ""
         if verb == "pull":
             self.images.setdefault(subject, Image()).present = True
