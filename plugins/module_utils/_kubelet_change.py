@@ -88,10 +88,12 @@ class Journal:
         self._store = store
         self._set_context = set_context
 
-    def begin(self, changes: t.Sequence[FileChange], *, moves: Moves | None = None, manifest_dir: str = "") -> None:
+    def begin(
+        self, changes: t.Sequence[FileChange], *, moves: Moves | None = None, manifest_dir: str = "", unit: str = ""
+    ) -> None:
         """All that may fail while nothing has changed: the note, new directories and files.
 
-        `manifest_dir`: the manifest directory that has to be made, empty for none.
+        `manifest_dir`: the manifest directory that has to be made, empty for none. `unit`: the kubelet's, for a recovery.
         """
         before = self._store.kubelet_change
         wanted = [os.path.dirname(change.path) for change in changes] + ([manifest_dir] if manifest_dir else [])
@@ -100,7 +102,7 @@ class Journal:
             change.path: {"before": list(change.before), "after": _digest(change.after.text)} for change in changes
         }
         moved = {**moves._asdict(), "manifests": [list(one) for one in moves.manifests]} if moves else None
-        self._store.kubelet_change = {"files": files, "directories": missing, "moves": moved}
+        self._store.kubelet_change = {"files": files, "directories": missing, "moves": moved, "unit": unit}
         try:
             if manifest_dir:
                 _file_edit.make_directory(manifest_dir, mode=_MANIFEST_DIRECTORY_MODE)

@@ -46,7 +46,7 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
         with _holding(look):
             pass
     if one.files or one.moves or one.directory:
-        journal.begin(one.files, moves=one.moves, manifest_dir=one.directory)
+        journal.begin(one.files, moves=one.moves, manifest_dir=one.directory, unit=look.service.unit)
         actions += [f"made {one.directory}"] if one.directory else []
     try:
         pid = _apply(look, one, order, journal=journal, actions=actions)

@@ -81,8 +81,17 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": done.changed or bool(healed),
         "restarted": done.restarted,
         "restart_reason": done.reason,
-        "actions": healed + done.actions,
+        "actions": _recovered(module, store) + healed + done.actions,
     }
+
+
+def _recovered(module: AnsibleModule, store: Store) -> list[str]:
+    """What was done without a run since the last one."""
+    if not store.recovered:
+        return []
+    from ansible_collections.kubestatic.node.plugins.module_utils import _open_changes
+
+    return _open_changes.take_told(store, _open_changes.KUBELET, forget=not module.check_mode)
 
 
 def _done(module: AnsibleModule, look: Look, plan: Plan, order: Order, *, unproven: bool) -> Done:
@@ -92,8 +101,12 @@ def _done(module: AnsibleModule, look: Look, plan: Plan, order: Order, *, unprov
     _kubelet_plan.note_start(look)
     if plan.is_empty and not unproven:
         return Done(False, [], False, plan.reason)
-    from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config
+    from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config, _recover_kubelet
 
+    if plan.files or plan.moves or plan.directory:
+        warning = _recover_kubelet.unit(look.store).arm(set_context=_module.context_setter(module))
+        if warning:
+            module.warn(warning)
     return _kubelet_config.carry_out(look, plan, order, journal=_journal(module, look.store))
 
 
@@ -105,7 +118,7 @@ def _look(module: AnsibleModule, *, store: Store, tree: Tree) -> Look:
 def _journal(module: AnsibleModule, store: Store) -> Journal:
     from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Journal
 
-    return Journal(store, set_context=_context_setter(module))
+    return Journal(store, set_context=_module.context_setter(module))
 
 
 def _heal(module: AnsibleModule, *, store: Store, timeout: int) -> list[str]:
@@ -128,15 +141,6 @@ def _locked(store: Store) -> t.Iterator[None]:
         ) from None
     with _directory.locked(store.path, what="the kubelet's configuration"):
         yield
-
-
-def _context_setter(module: AnsibleModule) -> t.Callable[[str, str], None]:
-    def set_context(path: str, final_path: str) -> None:
-        if module.selinux_enabled():
-            with _module.raising(module):
-                module.set_context_if_different(path, module.selinux_default_context(final_path), False)
-
-    return set_context
 
 
 def _require_url(look: Look, plan: Plan) -> None:

@@ -112,13 +112,13 @@ class KubeletService:
         self._do("start", self.unit)
         self._store.kubelet_stopped_for = ""
 
-    def start_after_cut(self) -> bool:
-        """Start the unit that a killed run left stopped; False where somebody else has started it meanwhile."""
+    def start_after_cut(self) -> list[str]:
+        """Start the unit that a killed run left stopped, unless somebody else has meanwhile; says so."""
         if self.state().main_pid:
             self._store.kubelet_stopped_for = ""
-            return False
+            return []
         self.start()
-        return True
+        return ["started the kubelet, which an earlier run had stopped for a moment when it was cut off"]
 
     def sync_journal(self) -> None:
         """Have the journal hold what services have written until now (journalctl(1), --sync)."""

@@ -50,6 +50,17 @@ def raising(module: AnsibleModule) -> t.Iterator[None]:
         del vars(module)["fail_json"]
 
 
+def context_setter(module: AnsibleModule) -> t.Callable[[str, str], None]:
+    """`set_context(path, final_path)`: a file gets the SELinux context of where it goes. Raises KubestaticError."""
+
+    def set_context(path: str, final_path: str) -> None:
+        if module.selinux_enabled():
+            with raising(module):
+                module.set_context_if_different(path, module.selinux_default_context(final_path), False)
+
+    return set_context
+
+
 def require_root() -> None:
     """Raise KubestaticError for everybody else: manifests, the runtime's socket and the kubelet's process are root's."""
     if os.geteuid() != 0:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _images, _plan, _proof
+from ansible_collections.kubestatic.node.plugins.module_utils import _images, _module, _plan, _proof, _recover_pods
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
+from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges, OpenPod
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 
 def fetch(changes: t.Sequence[Change], *, node: Node, warn: t.Callable[[str], None]) -> t.Iterator[str]:
@@ -51,6 +55,16 @@ def place(
     directory.sync()
     ours = {change.filename: "/".join(change.wanted.key) for change in written}
     node.store.remember_placed(directory.path, ours)
+
+
+def note_under_way(module: AnsibleModule, changes: t.Sequence[Change], *, node: Node) -> None:
+    """From here on a run that is cut off is brought to an end without one. Raises KubestaticError."""
+    unproven = [one.wanted for one in changes if one.new is not None and one.wanted.wait]
+    pods = [OpenPod(one.key[1], one.key[0], one.wait_timeout, one.settle, one.rollback) for one in unproven]
+    OpenChanges(node.store).begin(node.manifest_dir, pods)
+    warning = _recover_pods.unit(node.store).arm(set_context=_module.context_setter(module))
+    if warning:
+        module.warn(warning)
 
 
 def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Runtime) -> None:

@@ -31,12 +31,14 @@ class Applied(t.NamedTuple):
 
     ``pods``: one result per wanted pod in their order; ``pruned``: one per pod that prune removed. All have the keys
     name, namespace, path, changed, failed, msg, pod, downtime_seconds, revision, actions and diff.
+    ``recovered``: sentences of what was done without a run since the last one.
     ``before``: sentences of what was done before the first pod: what a killed run had left, and images.
     ``plan``: in check mode one entry of `_blast_radius.of` per pod, in the order of ``all``.
     """
 
     pods: list[dict[str, t.Any]]
     pruned: list[dict[str, t.Any]]
+    recovered: list[str]
     before: list[str]
     plan: list[dict[str, t.Any]]
 
@@ -50,7 +52,7 @@ class Applied(t.NamedTuple):
 
     @property
     def actions(self) -> list[str]:
-        return [*self.before, *(action for result in self.all for action in result["actions"])]
+        return [*self.recovered, *self.before, *(action for result in self.all for action in result["actions"])]
 
     @property
     def diff(self) -> list[dict[str, str]]:

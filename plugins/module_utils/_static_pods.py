@@ -111,7 +111,8 @@ def _apply(
         )
         for outcome in outcomes
     ]
-    return Applied(results[: len(wanted)], results[len(wanted) :], before, _plan_of(module, changes, node=node))
+    plan = _plan_of(module, changes, node=node)
+    return Applied(results[: len(wanted)], results[len(wanted) :], _recovered(module, node.store), before, plan)
 
 
 def _carry_out(
@@ -124,6 +125,7 @@ def _carry_out(
     before: list[str],
 ) -> tuple[list[Outcome], Snapshot]:
     write_new = functools.partial(_write_new, module, directory)
+    active = [change for change in changes if change.touches_directory]
     with contextlib.ExitStack() as undo:
         if any(change.action != _plan.KEEP for change in changes):
             from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
@@ -138,15 +140,37 @@ def _carry_out(
             from ansible_collections.kubestatic.node.plugins.module_utils import _reads
 
             _reads.remember_first_sight(changes, node=node)
+        if active:
+            from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
+
+            _preparation.note_under_way(module, active, node=node)
         undo.pop_all()
     rollout = Rollout(node, directory, revisions=revisions, write_new=write_new)
-    outcomes = rollout.run(changes)
+    outcomes = _run(rollout, changes, node=node)
     if any(change.starts_pod for change in changes):
         from ansible_collections.kubestatic.node.plugins.module_utils import _reads
 
         _reads.remember(outcomes, node=node)
     _remember_downtimes(outcomes, node=node)
     return outcomes, rollout.snapshot
+
+
+def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[Outcome]:
+    try:
+        return rollout.run(changes)
+    finally:
+        if any(change.touches_directory for change in changes) and not _manifest_dir.left_behind(node.manifest_dir):
+            from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
+
+            OpenChanges(node.store).end(node.manifest_dir)
+
+
+def _recovered(module: AnsibleModule, store: Store) -> list[str]:
+    if not store.recovered:
+        return []
+    from ansible_collections.kubestatic.node.plugins.module_utils import _open_changes
+
+    return _open_changes.take_told(store, _open_changes.PODS, forget=not module.check_mode)
 
 
 def _start_stopped_kubelet() -> list[str]:
@@ -159,8 +183,7 @@ def _start_stopped_kubelet() -> list[str]:
 
     # Without the directory nobody can hold its lock.
     with _directory.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
-        started = KubeletService(_command.run, store=store).start_after_cut()
-    return ["started the kubelet, which an earlier run had stopped for a moment when it was cut off"] if started else []
+        return KubeletService(_command.run, store=store).start_after_cut()
 
 
 def _changes(

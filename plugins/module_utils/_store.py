@@ -23,7 +23,8 @@ _READS = "reads.json"
 _KUBELET = "kubelet.json"
 _STOPPED = "kubelet-stopped.json"
 _START = "kubelet-start.json"
-_CHANGE = "kubelet-change.json"
+KUBELET_CHANGE = "kubelet-change.json"
+_RECOVERED = "recovered.json"
 _REVISIONS = "revisions"
 
 # How many downtimes of one pod and one kind of change are kept: enough for a median that one bad day does not move.
@@ -71,7 +72,7 @@ class Store:
 
     def placed(self, directory: str) -> dict[str, str]:
         """The files in this manifest directory that this collection wrote: file name -> namespace/name of the pod."""
-        found = self._read(_PLACED).get(directory)
+        found = self.read(_PLACED).get(directory)
         return found if isinstance(found, dict) else {}
 
     def remember_placed(self, directory: str, files: t.Mapping[str, str]) -> None:
@@ -88,7 +89,7 @@ class Store:
 
         Nothing else of a file is kept, as keys and tokens are among them.
         """
-        found = self._read(_READS).get(directory)
+        found = self.read(_READS).get(directory)
         pods = found if isinstance(found, dict) else {}
         return {pod: files for pod, files in pods.items() if isinstance(files, dict)}
 
@@ -108,11 +109,11 @@ class Store:
     ) -> None:
         after = {pod: dict(files) for pod, files in pods.items() if files}
         if after != before:
-            self._write(_READS, {**self._read(_READS), directory: after})
+            self.write(_READS, {**self.read(_READS), directory: after})
 
     def runs(self, directory: str) -> dict[tuple[str, str], Run]:
         """What this collection has seen running: (namespace, name) -> the run."""
-        found = self._read(_RUNS).get(directory)
+        found = self.read(_RUNS).get(directory)
         pods = found if isinstance(found, dict) else {}
         return {
             (key.partition("/")[0], key.partition("/")[2]): Run(*seen)
@@ -125,11 +126,11 @@ class Store:
             pods = {"/".join(key): list(run) for key, run in runs.items()}
             # Without this note a failure may pass unseen the next time; with an error it would hide what was done.
             with contextlib.suppress(KubestaticError):
-                self._write(_RUNS, {**self._read(_RUNS), directory: pods})
+                self.write(_RUNS, {**self.read(_RUNS), directory: pods})
 
     def revisions(self, pod: tuple[str, str]) -> tuple[Revision, ...]:
         """The manifests of this pod (namespace, name), oldest first."""
-        return _revisions_in(self._read(_revisions_file(pod)))
+        return _revisions_in(self.read(_revisions_file(pod)))
 
     def all_revisions(self) -> dict[tuple[str, str], tuple[Revision, ...]]:
         """Those of each pod (namespace, name) that has had a manifest, in the order of the pods."""
@@ -137,16 +138,16 @@ class Store:
             names = os.listdir(os.path.join(self.path, _REVISIONS))
         except OSError:
             return {}
-        found = [self._read(os.path.join(_REVISIONS, name)) for name in names if name.endswith(".json")]
+        found = [self.read(os.path.join(_REVISIONS, name)) for name in names if name.endswith(".json")]
         pods = {str(data.get("pod")).partition("/")[::2]: _revisions_in(data) for data in found}
         return dict(sorted(pods.items()))
 
     def remember_revisions(self, pod: tuple[str, str], revisions: t.Iterable[Revision]) -> None:
-        self._write(_revisions_file(pod), {"pod": "/".join(pod), "revisions": [list(one) for one in revisions]})
+        self.write(_revisions_file(pod), {"pod": "/".join(pod), "revisions": [list(one) for one in revisions]})
 
     def downtimes(self, directory: str) -> dict[str, dict[str, list[float]]]:
         """What changes have taken here, the newest last: namespace/name -> `Change.kind` -> seconds."""
-        found = self._read(_DOWNTIMES).get(directory)
+        found = self.read(_DOWNTIMES).get(directory)
         return {
             pod: {
                 kind: [one for one in seconds if type(one) in (int, float)]
@@ -176,7 +177,7 @@ class Store:
     @property
     def kubelet(self) -> dict[str, t.Any]:
         """The kubelet that was seen last: ``pid``, ``process`` (its identity) and ``version``; empty for none."""
-        found = self._read(_KUBELET)
+        found = self.read(_KUBELET)
         known = isinstance(found.get("pid"), int) and found.get("process") and isinstance(found.get("version"), str)
         return found if known else {}
 
@@ -185,7 +186,7 @@ class Store:
         # A node whose /var is full or read-only can still be looked at.
         if self._remember:
             with contextlib.suppress(KubestaticError):
-                self._write(_KUBELET, dict(seen))
+                self.write(_KUBELET, dict(seen))
 
     @property
     def kubelet_start(self) -> dict[str, t.Any]:
@@ -194,7 +195,7 @@ class Store:
         ``pid`` and ``process`` (its identity) say which, ``inputs`` what it read, as digests, ``identity`` what it knows
         its pods by, ``healthz`` where it answers.
         """
-        found = self._read(_START)
+        found = self.read(_START)
         return found if found.get("process") and isinstance(found.get("inputs"), dict) else {}
 
     @kubelet_start.setter
@@ -202,7 +203,7 @@ class Store:
         # Without it the times of the files tell; a node whose /var is full shall not fail for that.
         if self._remember and seen != self.kubelet_start:
             with contextlib.suppress(KubestaticError):
-                self._write(_START, dict(seen))
+                self.write(_START, dict(seen))
 
     @property
     def kubelet_change(self) -> dict[str, t.Any]:
@@ -211,38 +212,50 @@ class Store:
         ``files``: path -> ``before`` (text, mode, owner, group) and ``after`` (digest of the text that took its place).
         ``directories``: those that were made. ``moves``: manifests on their way from one directory to another, or None.
         """
-        found = self._read(_CHANGE)
+        found = self.read(KUBELET_CHANGE)
         return found if isinstance(found.get("files"), dict) else {}
 
     @kubelet_change.setter
     def kubelet_change(self, change: t.Mapping[str, t.Any]) -> None:
         if change != self.kubelet_change:
-            self._write(_CHANGE, dict(change))
+            self.write(KUBELET_CHANGE, dict(change))
 
     @property
     def kubelet_stopped_for(self) -> str:
         """The manifest directory for whose sake a run of this collection has stopped the kubelet; empty where none has."""
-        note = self._read(_STOPPED)
+        note = self.read(_STOPPED)
         # With the machine systemd has started the kubelet, or somebody did not want it to.
         return str(note.get("directory") or "") if note.get("boot") == boot_id() else ""
 
     @kubelet_stopped_for.setter
     def kubelet_stopped_for(self, directory: str) -> None:
         if directory != self.kubelet_stopped_for:
-            self._write(_STOPPED, {"directory": directory, "boot": boot_id()} if directory else {})
+            self.write(_STOPPED, {"directory": directory, "boot": boot_id()} if directory else {})
 
     def _write_downtimes(self, directory: str, pods: dict[str, dict[str, list[float]]]) -> None:
         # They only foretell; with an error they would hide what was done.
         with contextlib.suppress(KubestaticError):
-            self._write(_DOWNTIMES, {**self._read(_DOWNTIMES), directory: pods})
+            self.write(_DOWNTIMES, {**self.read(_DOWNTIMES), directory: pods})
+
+    @property
+    def recovered(self) -> dict[str, t.Any]:
+        """What was done without a run since the last one (see _open_changes)."""
+        return self.read(_RECOVERED)
+
+    @recovered.setter
+    def recovered(self, told: t.Mapping[str, t.Any]) -> None:
+        # Told twice, or never, is better than a failure.
+        with contextlib.suppress(KubestaticError):
+            self.write(_RECOVERED, dict(told))
 
     def _change_placed(self, directory: str, files: dict[str, str]) -> None:
         if self.placed(directory) == files:
             return
-        data = {**self._read(_PLACED), directory: files}
-        self._write(_PLACED, {path: names for path, names in data.items() if names})
+        data = {**self.read(_PLACED), directory: files}
+        self.write(_PLACED, {path: names for path, names in data.items() if names})
 
-    def _read(self, filename: str) -> dict[str, t.Any]:
+    def read(self, filename: str) -> dict[str, t.Any]:
+        """A file of the store; empty where there is none."""
         try:
             with open(os.path.join(self.path, filename), encoding="utf-8") as file:
                 data = json.load(file)
@@ -250,10 +263,15 @@ class Store:
             return {}
         return data if isinstance(data, dict) else {}
 
-    def _write(self, filename: str, data: dict[str, t.Any]) -> None:
+    def write(self, filename: str, data: dict[str, t.Any]) -> None:
+        """Replace a file of the store; nothing to keep is no file. Raises KubestaticError."""
         path = os.path.join(self.path, filename)
         temporary = f"{path}.new"
         try:
+            if not data:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                return
             for directory in (self.path, os.path.dirname(path)):
                 os.makedirs(directory, mode=0o700, exist_ok=True)
             with open(temporary, "w", encoding="utf-8") as file:

@@ -19,12 +19,14 @@ import shutil
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _reads
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _reads, _recover_pods, _recovery_unit
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
+from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.plugins.modules import static_pods
 from ansible_collections.kubestatic.node.tests.crash import hits
 from ansible_collections.kubestatic.node.tests.crash.hits import ERRORS, KILLS, Run
+from ansible_collections.kubestatic.node.tests.crash.saboteur import Saboteur
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import Image, World, call, manifest
 
 
@@ -101,6 +103,8 @@ class Node:
         for name, text in self.scenario.before.items():
             (self.manifests / name).write_text(text)
         self.world.begin_anew()
+        # Its process must not be a child of a run that is killed.
+        self.world.process()
         self.world.images["bad"] = Image(exits=3)
         # Long enough for a pod that nobody has proven to be a way back.
         self.world.settle(15.0)
@@ -131,6 +135,12 @@ class Node:
 
     def dot_files(self) -> list[str]:
         return sorted(path.name for path in self.manifests.iterdir() if path.name.startswith("."))
+
+
+@pytest.fixture(autouse=True)
+def _short_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To pack all rooms at each first change takes its time, and changes nothing that is looked at here."""
+    monkeypatch.setattr(_recovery_unit, "_sources", list)
 
 
 @pytest.fixture(params=list(SCENARIOS), name="node")
@@ -240,6 +250,63 @@ def test_a_run_that_is_killed(node: Node, how: str) -> None:
         require_whole_manifests(node, run)
         require_recoverable(node, run)
         require_next_run_succeeds(node, run)
+
+
+def require_brought_to_an_end(node: Node, run: Run) -> None:
+    """Without another run: of each pod the old or the new one runs, and never one that could not be proven."""
+    require_something_in_force(node, run)
+    assert OpenChanges(Store(str(node.store))).directories() == {}, run.struck
+    visible = node.visible()
+    assert BAD not in visible.values(), run.struck
+    assert node.world.kubelet_runs
+    node.world.sources_ready = True
+    node.world.settle(60.0)
+    assert set(node.world.pods()) == {f"{name.partition('.')[0]}-node1" for name in visible}, run.struck
+
+
+@pytest.mark.parametrize(
+    "node", ["swap", "replace", "swap, put back", "restart", "remove", "many", "held back"], indirect=True
+)
+def test_a_killed_run_is_brought_to_an_end_without_another(node: Node) -> None:
+    for run in runs(node, lambda number: killed(node, at=number, how=Saboteur.BEFORE)):
+        node.world.settle(1.0)
+        _recover_pods.main()
+        require_brought_to_an_end(node, run)
+        node.world.sources_ready = not node.scenario.held_back
+        require_next_run_succeeds(node, run)
+
+
+class CutOff(Node):
+    """A swap that was cut off when the old pod was gone; the change is what the recovery makes of it."""
+
+    _is_cut_off = False
+    _cut_at = 0
+
+    def renew(self) -> None:
+        self._is_cut_off = False
+        for number in range(self._cut_at, hits.MOST_SIDE_EFFECTS):
+            super().renew()
+            if killed(self, at=number, how=Saboteur.BEFORE).struck.endswith(".new web.yaml"):
+                self._cut_at = number
+                break
+        self.world.settle(1.0)
+        self._is_cut_off = True
+
+    def change(self) -> dict[str, t.Any]:
+        if not self._is_cut_off:
+            return super().change()
+        _recover_pods.main()
+        return {}
+
+
+@pytest.mark.parametrize("name", ["swap", "swap, put back"])
+def test_a_recovery_that_is_killed_itself(tmp_path: pathlib.Path, name: str) -> None:
+    node = CutOff(tmp_path, SCENARIOS[name])
+    with node.world.installed():
+        for run in runs(node, lambda number: killed(node, at=number, how=Saboteur.BEFORE)):
+            node.world.settle(1.0)
+            _recover_pods.main()
+            require_brought_to_an_end(node, run)
 
 
 def test_a_run_with_a_call_that_fails(node: Node) -> None:

@@ -35,6 +35,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_unit,
     _module,
     _plan,
+    _recovery_unit,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
@@ -49,7 +50,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet
     KubeletNode,
 )
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.simulation import Simulation, swapped
-from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import call
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import call, made
 
 if t.TYPE_CHECKING:
     Answer = tuple[int, str, str]
@@ -127,6 +128,7 @@ class KubeletWorld(Simulation, KubeletNode):
             (_kubelet_look, "_kubelet_setup", types.SimpleNamespace(read=read)),
             (_kubelet_look.Look, "runtime", property(lambda _look: self._runtime())),
             (_kubelet_unit, "_UNIT_DIRECTORIES", tuple(map(self.path, _UNIT_DIRECTORIES))),
+            (_recovery_unit, "UNIT_DIRECTORY", made(f"{self.store_path}-units")),
             (_command, "run", self.run),
             (_module, "require_root", lambda: None),
             (os, "readlink", readlink),
@@ -200,6 +202,8 @@ class KubeletWorld(Simulation, KubeletNode):
     # ---- commands
 
     def run(self, args: t.Sequence[str]) -> Answer:
+        if self.about_recovery(args):
+            return 0, "", ""
         failed = self.begun(" ".join(args))
         if failed:
             return failed

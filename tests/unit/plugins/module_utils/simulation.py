@@ -28,6 +28,8 @@ class Simulation(abc.ABC):
         self.now = BEGIN
         self.journal: list[tuple[float, str]] = []
         self.commands: list[str] = []
+        # What was asked of systemd about the recovery units, which are files here and run nothing.
+        self.recovery_commands: list[str] = []
         self.synced = 0.0
         # Seconds by which the clock of the node was set while the runtime's records stay as they are.
         self.clock_error = 0.0
@@ -53,6 +55,12 @@ class Simulation(abc.ABC):
             self._live()
 
     # ---- commands
+
+    def about_recovery(self, words: t.Sequence[str]) -> bool:
+        """Whether this is a command about the recovery units, which is noted then."""
+        is_so = any(word.startswith("kubestatic-recover-") for word in words)
+        self.recovery_commands += [" ".join(words)] if is_so else []
+        return is_so
 
     def begun(self, command: str) -> Answer | None:
         """Note a command; its answer where it fails."""

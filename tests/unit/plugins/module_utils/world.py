@@ -37,6 +37,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _module,
     _node,
     _readiness,
+    _recover_pods,
+    _recovery_unit,
     _runtime,
     _static_pods,
     _steps,
@@ -176,7 +178,11 @@ class World(Simulation):
             (_teardown, "remove", lambda uids: self._cgroup_ends.update(dict.fromkeys(uids, self.now))),
             (_kubelet_process, "is_alive", lambda _pid: self.kubelet_runs),
             (_command, "run", self.run),
-            *((room, "Store", lambda **options: Store(self.store_path, **options)) for room in (_node, _static_pods)),
+            *(
+                (room, "Store", lambda **options: Store(self.store_path, **options))
+                for room in (_node, _recover_pods, _static_pods)
+            ),
+            (_recovery_unit, "UNIT_DIRECTORY", made(f"{self.store_path}-units")),
             (_runtime, "find_crictl", lambda _path: self.crictl),
             (_module, "require_root", lambda: None),
         ]
@@ -240,6 +246,8 @@ class World(Simulation):
 
     def run(self, args: t.Sequence[str]) -> Answer:
         words = [word for word in args if word]
+        if self.about_recovery(words):
+            return 0, "", ""
         command = " ".join(words[5:] if words[0] == CRICTL else words)
         if words[0] == CRICTL:
             rest = words[5:]
@@ -275,6 +283,8 @@ class World(Simulation):
                 state = ("not-found", "inactive", "dead")
             pid = self.process() if self.kubelet_runs else 0
             return 0, "MainPID={3}\nLoadState={0}\nActiveState={1}\nSubState={2}\n".format(*state, pid), ""
+        if verb == "daemon-reload":
+            return 0, "", ""
         self.kubelet_stops += verb == "stop"
         if verb == "start" and not self.kubelet_runs:
             self.epoch += 1
@@ -505,6 +515,11 @@ class World(Simulation):
         if version != self._known[0]:
             self._known = (version, dict(entry for entry in (_read(path) for path, _seen in entries) if entry))
         return self._known[1]
+
+
+def made(directory: str) -> str:
+    os.makedirs(directory, exist_ok=True)
+    return directory
 
 
 def call(world: object, main: t.Callable[[], None], **arguments: t.Any) -> dict[str, t.Any]:

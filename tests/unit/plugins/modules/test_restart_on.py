@@ -61,7 +61,7 @@ def noted(world: World) -> dict[str, dict[str, str]]:
 def store_files(world: World) -> dict[str, tuple[int, str]]:
     return {
         path.name: (path.stat().st_ino, path.read_text())
-        for path in pathlib.Path(world.store_path).rglob("*")
+        for path in pathlib.Path(world.store_path).rglob("*.json")
         if path.is_file()
     }
 

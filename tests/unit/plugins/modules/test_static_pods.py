@@ -333,13 +333,13 @@ def test_a_run_that_does_nothing_reads_no_history(
 ) -> None:
     one(world, content=OLD)
     read: list[str] = []
-    real = Store._read
+    real = Store.read
 
     def note(store: Store, filename: str) -> dict[str, t.Any]:
         read.append(filename)
         return real(store, filename)
 
-    monkeypatch.setattr(Store, "_read", note)
+    monkeypatch.setattr(Store, "read", note)
     assert not one(world, **arguments)["changed"]
     assert "runs.json" in read and "downtimes.json" not in read
 

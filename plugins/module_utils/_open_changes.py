@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""What is under way on this node, noted before the first step, and what was done about it where a run was cut off.
+
+The dot-files of a manifest directory tell the steps; the note tells where to look for them, and which pods are not proven
+yet. It goes when the run has told its story, whether that is a good one or not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+UNDER_WAY = "under-way.json"
+
+PODS, KUBELET = "pods", "kubelet"
+
+
+class OpenPod(t.NamedTuple):
+    """A pod whose proof is due, with the options that its task gave it (see static_pod)."""
+
+    name: str
+    namespace: str
+    wait_timeout: int
+    settle: int | None
+    rollback: bool
+
+
+class OpenChanges:
+    """The notes in the store. Raises KubestaticError where it takes none."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def directories(self) -> dict[str, list[OpenPod]]:
+        """Manifest directory -> the pods in it that were to be proven."""
+        return {
+            path: [OpenPod(*pod) for pod in pods if isinstance(pod, list) and len(pod) == len(OpenPod._fields)]
+            for path, pods in self._store.read(UNDER_WAY).items()
+            if isinstance(pods, list)
+        }
+
+    def begin(self, directory: str, pods: t.Iterable[OpenPod]) -> None:
+        self._store.write(UNDER_WAY, {**self._store.read(UNDER_WAY), directory: [list(pod) for pod in pods]})
+
+    def end(self, directory: str) -> None:
+        known = self._store.read(UNDER_WAY)
+        if directory in known:
+            # A note that stays finds nothing to do.
+            with contextlib.suppress(KubestaticError):
+                self._store.write(UNDER_WAY, {path: pods for path, pods in known.items() if path != directory})
+
+    def tell(self, what: str, sentences: t.Sequence[str]) -> None:
+        """Keep for the next run what was done without one. `what` is PODS or KUBELET."""
+        if not sentences:
+            return
+        moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        known = self._store.recovered
+        told = [*known.get(what, []), *(f"{sentence} ({moment}, by the recovery unit)" for sentence in sentences)]
+        self._store.recovered = {**known, what: told}
+
+
+def take_told(store: Store, what: str, *, forget: bool) -> list[str]:
+    """What was done without a run since the last one."""
+    known = store.recovered
+    told = [str(sentence) for sentence in known.pop(what, [])]
+    if told and forget:
+        store.recovered = known
+    return told
