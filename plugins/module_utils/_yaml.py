@@ -62,9 +62,9 @@ def _load_yaml(text: str) -> Document:
         builder = Builder(yaml, parser(yaml, text))
         data = builder.first_document()
     except yaml.YAMLError as error:
-        from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_faults
+        from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_rarities
 
-        raise _yaml_faults.syntax_error(text, error) from None
+        raise _yaml_rarities.syntax_error(text, error) from None
     except UnicodeError:
         raise KubestaticError("the text holds half a surrogate pair, which is no character; remove it") from None
     try:

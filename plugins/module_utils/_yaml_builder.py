@@ -144,8 +144,7 @@ class Builder:
         key = self._node(event)
         if isinstance(key, str):
             return key
-        # Rare enough to be imported only here.
-        from ansible_collections.kubestatic.node.plugins.module_utils._yaml_keys import key_string
+        from ansible_collections.kubestatic.node.plugins.module_utils._yaml_rarities import key_string
 
         text = key_string(key)
         if text is None:
@@ -211,7 +210,6 @@ def _scalar(event: t.Any) -> t.Any:
         return resolve(text) if event.implicit[0] else text
     if tag == f"{TAG}str":
         return text
-    # Rare enough to be imported only here.
-    from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_tags
+    from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_rarities
 
-    return _yaml_tags.tagged(event, text, tag)
+    return _yaml_rarities.tagged(event, text, tag)

@@ -125,7 +125,6 @@ def _key(event: t.Any) -> str | None:
     key = resolve(event.value) if event.implicit[0] else event.value
     if isinstance(key, str):
         return key
-    # Rare enough to be imported only here.
-    from ansible_collections.kubestatic.node.plugins.module_utils._yaml_keys import key_string
+    from ansible_collections.kubestatic.node.plugins.module_utils._yaml_rarities import key_string
 
     return key_string(key)
