@@ -9,20 +9,21 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service, _proof
+from ansible_collections.kubestatic.node.plugins.module_utils import _proof
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._proof import Sight
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import EXITED, RUNNING, Container, Runtime
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import EXITED, RUNNING, Runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Waiting, Watch
 
-# The kubelet restarts a container at once, then after 10 s: the third end within one rollout is no start-up hiccup.
-_CRASH_LOOP_EXITS = 3
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._hope import Hope
+    from ansible_collections.kubestatic.node.plugins.module_utils._readiness import Readiness
 
-# The journal and the probes are asked less often than the runtime.
-_JOURNAL_SECONDS = 2.0
-_PROBE_SECONDS = 0.3
+# Startup first, then readiness, as the kubelet does.
+PROBES = ("startupProbe", "readinessProbe")
+
 # What the kubelet and the runtime take at least from a new manifest to a running container.
 _START_SECONDS = 0.2
 
@@ -60,13 +61,11 @@ class Arrival:
         self._stopped_at = stopped_at
         self._since = since or time.time()
         self._first_attempts: dict[str, int] = {}
-        self._addresses: dict[str, str] = {}
-        self._passed: dict[tuple[str, str], int] = {}
         self._seen: list[str] = []
         self._seen_at = 0.0
-        self._next_journal = 0.0
-        self._next_probe = 0.0
-        self._failing_probe: list[str] = []
+        # Made once they are asked: a pod that runs already, and has no probes, has no use for them.
+        self._hope: Hope | None = None
+        self._readiness: Readiness | None = None
 
     def wait(self, *, timeout: int, settle: int | None) -> Waiting:
         """Yield until the pod is proven; raises KubestaticError with the reason where it is not within `timeout` seconds."""
@@ -85,7 +84,7 @@ class Arrival:
             if not missing:
                 break
             if self._watch.moment > deadline:
-                raise KubestaticError(f"not proven within {timeout} s: {missing[0]}{self._hint()}")
+                raise KubestaticError(f"not proven within {timeout} s: {missing[0]}{self._hopes().hint()}")
             yield Pause()
         self.downtime = self._measure(runtime, sight)
         self.uid = sight.sandbox.uid if sight.sandbox else ""
@@ -99,6 +98,9 @@ class Arrival:
             before=self._before,
             may_end=_proof.may_end(self._pod),
         )
+        for container in sight.containers.values():
+            # Where any sandbox will do, the pod has a past and its restarts count.
+            self._first_attempts.setdefault(container.name, container.attempt if self._before else 0)
         running = sorted(container.id for container in sight.containers.values() if container.state == RUNNING)
         if running != self._seen:
             self._seen, self._seen_at = running, self._watch.moment
@@ -116,71 +118,29 @@ class Arrival:
         return sight
 
     def _require_hope(self, runtime: Runtime, sight: Sight, missing: list[str]) -> None:
-        for container in sight.containers.values():
-            # Where any sandbox will do, the pod has a past and its restarts count.
-            first = self._first_attempts.setdefault(container.name, container.attempt if self._before else 0)
-            if container.state == EXITED:
-                self._require_no_crash_loop(runtime, container, ends=_proof.exits(container, first_attempt=first))
-        if missing and time.monotonic() > self._next_journal:
-            self._next_journal = time.monotonic() + _JOURNAL_SECONDS
-            lines = self._node.service.journal(since=self._since)
-            refused = _kubelet_service.refusals(lines, path=self._path, pod=f"{self._pod.namespace}/{self._full_name}")
-            if refused:
-                raise KubestaticError(f"the kubelet refuses it: {refused[-1]}")
+        ended = [container for container in sight.containers.values() if container.state == EXITED]
+        for container in ended:
+            ends = _proof.exits(container, first_attempt=self._first_attempts[container.name])
+            self._hopes().require_no_crash_loop(runtime, container, ends=ends)
+        if missing:
+            self._hopes().require_not_refused()
 
-    def _require_no_crash_loop(self, runtime: Runtime, container: Container, *, ends: int) -> None:
-        final = self._pod.spec.get("restartPolicy") == "Never"
-        if not final and ends < _CRASH_LOOP_EXITS:
-            return
-        status = runtime.inspect(container.id)
-        if not status.get("exitCode"):
-            return
-        what = f"ended with exit code {status['exitCode']}" + ("" if final else f", {ends} times in a row")
-        reason = ", ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
-        lines = runtime.last_lines(container.id)
-        tail = "; its last log lines: " + " | ".join(lines) if lines else "; it logged nothing"
-        raise KubestaticError(f"container {container.name} {what} ({reason}){tail}")
+    def _hopes(self) -> Hope:
+        if self._hope is None:
+            from ansible_collections.kubestatic.node.plugins.module_utils._hope import Hope
+
+            self._hope = Hope(self._node, pod=self._pod, path=self._path, since=self._since)
+        return self._hope
 
     def _not_ready(self, runtime: Runtime, sight: Sight) -> list[str]:
-        """The probe that has not passed yet. Startup first, then readiness, as the kubelet does."""
-        if time.monotonic() < self._next_probe:
-            return self._failing_probe
-        self._failing_probe = []
-        for spec in _proof.long_running(self._pod):
-            container = sight.containers.get(str(spec.get("name")))
-            if container is None or container.state != RUNNING:
-                continue
-            for kind in ("startupProbe", "readinessProbe"):
-                failing = self._probe(runtime, container, spec, kind) if spec.get(kind) else ""
-                if failing:
-                    self._next_probe = time.monotonic() + _PROBE_SECONDS
-                    self._failing_probe = [f"the {kind} of container {container.name} fails ({failing})"]
-                    return self._failing_probe
-        return []
+        specs = _proof.long_running(self._pod)
+        if not any(spec.get(kind) for spec in specs for kind in PROBES):
+            return []
+        if self._readiness is None:
+            from ansible_collections.kubestatic.node.plugins.module_utils._readiness import Readiness
 
-    def _probe(self, runtime: Runtime, container: Container, spec: dict[str, t.Any], kind: str) -> str:
-        """Run a probe that has not passed often enough yet; its description while it still has not."""
-        from ansible_collections.kubestatic.node.plugins.module_utils import _probes
-
-        needed = spec[kind].get("successThreshold") or 1
-        key = (container.id, kind)
-        if self._passed.get(key, 0) < needed:
-            try:
-                host = self._address(runtime, container.sandbox)
-            except KubestaticError as exc:
-                return str(exc)
-            passed = _probes.passes(spec[kind], spec=spec, container=container.id, host=host, runtime=runtime)
-            self._passed[key] = self._passed.get(key, 0) + 1 if passed else 0
-        return "" if self._passed[key] >= needed else _probes.describe(spec[kind])
-
-    def _address(self, runtime: Runtime, sandbox: str) -> str:
-        if sandbox not in self._addresses:
-            from ansible_collections.kubestatic.node.plugins.module_utils import _probes
-
-            self._addresses[sandbox] = runtime.address(sandbox) or _probes.host_of_node(
-                self._node.settings.node_name, node_ip=self._node.settings.node_ip
-            )
-        return self._addresses[sandbox]
+            self._readiness = Readiness(self._node, specs)
+        return self._readiness.missing(runtime, sight)
 
     def _not_settled(self, sight: Sight, settle: int | None) -> list[str]:
         seconds = _proof.settle_seconds(self._pod, settle)
@@ -199,8 +159,3 @@ class Arrival:
             if container is not None:
                 started = max(started, _proof.unix_time(str(runtime.inspect(container.id).get("startedAt") or "")))
         return round(max(started - self._stopped_at, 0.0), 2)
-
-    def _hint(self) -> str:
-        lines = self._node.service.journal(since=self._since)
-        hints = _kubelet_service.errors_about(lines, path=self._path, pod=self._full_name)
-        return f"; the kubelet's last word on it: {hints[-1]}" if hints else ""

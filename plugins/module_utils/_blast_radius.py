@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _plan
 from ansible_collections.kubestatic.node.plugins.module_utils._differences import differences
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
+from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
 
 MAX_FIELDS = 20
@@ -25,6 +27,19 @@ _EFFECTS = {
     _plan.RESTART: "restart",
     _plan.REMOVE: "remove",
 }
+
+
+def of_all(changes: t.Sequence[Change], *, node: Node) -> list[dict[str, t.Any]]:
+    """What each of these changes would do to its pod."""
+    downtimes = node.store.downtimes(node.manifest_dir)
+    return [
+        of(
+            change,
+            path=os.path.join(node.manifest_dir, change.filename),
+            downtimes=downtimes.get("/".join(change.wanted.key), {}),
+        )
+        for change in changes
+    ]
 
 
 def of(change: Change, *, path: str, downtimes: t.Mapping[str, t.Sequence[float]]) -> dict[str, t.Any]:

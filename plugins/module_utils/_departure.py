@@ -32,7 +32,7 @@ _MARGIN_SECONDS = 10.0
 class Departure:
     """One pod on its way out. ``stopped_at`` (Unix time) and ``forced`` are known once `wait` has ended.
 
-    ``forced`` means that the kubelet is stopped now, and that the caller starts it when the directory is as it shall be.
+    ``forced`` means that the kubelet is stopped now, and that the caller calls `resume` when the directory is as it shall be.
     `old`: what the manifest said, None where that is not known. `comes_back`: the same pod, with the same uid, is to be
     started next; `restarted_at`: Unix time at which that was done before, 0.0 for never. `only`: the ids of the sandboxes
     that shall go, where others of the same pod may stay.
@@ -93,6 +93,16 @@ class Departure:
                 break
         if self._comes_back and self._restarted_lately:
             yield from self._remove_records(runtime)
+
+    def resume(self) -> str:
+        """Start a kubelet that had to be stopped; returns what to tell of it, for the end of a sentence."""
+        if not self.forced:
+            return ""
+        self._node.service.start()
+        return (
+            "; the kubelet held back all deletions, as a source (API server or staticPodURL) has not answered since it"
+            " started, so it was stopped for a moment and the old containers were stopped through the runtime"
+        )
 
     def _remove_records(self, runtime: Runtime) -> Waiting:
         """What the kubelet does itself within a minute after a pod is gone, but sooner: else it starts the pod late."""

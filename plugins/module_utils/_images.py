@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils._defaults import with_defaults
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod, mapping, mappings
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime, full_image_name
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 
 
 def fetch(
@@ -43,6 +43,23 @@ def fetch(
             warn(f"image {image} could not be pulled with crictl, the kubelet may with its credential providers: {exc}")
         else:
             yield f"pulled image {image}"
+
+
+def full_image_name(image: str) -> str:
+    """The name under which runtimes store what a manifest calls `image` (distribution/reference, ParseNormalizedNamed)."""
+    first, slash, rest = image.partition("/")
+    if not slash:
+        image = f"docker.io/library/{image}"
+    elif not ("." in first or ":" in first or first == "localhost"):
+        image = f"docker.io/{image}"
+    elif first in ("docker.io", "index.docker.io"):
+        image = f"docker.io/{rest if '/' in rest else 'library/' + rest}"
+    name, at, digest = image.partition("@")
+    if at:
+        # ParseDockerRef: with a digest the tag does not count.
+        directory, slash, last = name.rpartition("/")
+        return f"{directory}{slash}{last.partition(':')[0]}@{digest}"
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 
 def _needs(pod: Pod) -> t.Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_process
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_identity import UNKNOWN, Identity
 
@@ -62,7 +62,7 @@ def require_same_minor(running: str, waiting: str, *, program: str, pods: Pods) 
 
     `running` and `waiting`: versions of the kubelet that runs and of the `program` that would be started.
     """
-    if pods.static and _kubelet_service.minor_of(running) != _kubelet_service.minor_of(waiting):
+    if pods.static and _kubelet_process.minor_of(running) != _kubelet_process.minor_of(waiting):
         raise KubestaticError(
             f"{program} is kubelet {waiting} by now, while {running} runs: its first start gives every static pod a new uid"
             " and kills the old ones with one second of grace; restart the kubelet as a part of that upgrade, or set"

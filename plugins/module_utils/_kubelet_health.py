@@ -10,7 +10,11 @@ import re
 import time
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service, _kubelet_start
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _kubelet_process,
+    _kubelet_service,
+    _kubelet_start,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
@@ -54,10 +58,10 @@ def prove(
     """
     deadline = time.monotonic() + timeout
     pid = _pid(service, since=since, deadline=deadline)
-    identity = _kubelet_service.process_identity(pid)
+    identity = _kubelet_process.process_identity(pid)
     well_since: float | None = None
     while True:
-        if not identity or _kubelet_service.process_identity(pid) != identity:
+        if not identity or _kubelet_process.process_identity(pid) != identity:
             raise _unwell(service, f"the kubelet ended {time.time() - since:.0f} s after its start", since=since)
         missing = _missing(setup, pid=pid, runtime=runtime, manifest_dir=manifest_dir, node_name=node_name)
         now = time.monotonic()
@@ -99,7 +103,7 @@ def _pid(service: KubeletService, *, since: float, deadline: float) -> int:
 def _missing(setup: Setup, *, pid: int, runtime: Runtime | None, manifest_dir: str, node_name: str) -> str:
     """What is still to be seen, empty for nothing."""
     try:
-        running = _kubelet_service.command_line(pid)
+        running = _kubelet_process.command_line(pid)
     except OSError:
         return "its process ended"
     if running[1:] != setup.unit.argv[1:]:

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_identity,
     _kubelet_layers,
+    _kubelet_process,
     _kubelet_service,
     _kubelet_setup,
     _kubelet_start,
@@ -20,7 +21,8 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_identity import Identity
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService, State
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_process import Kubelet
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService, State
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_start import Note
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_unit import Word
@@ -130,13 +132,13 @@ def look(run: Run, *, store: Store, unit: str, search_path: str, tree: Tree) -> 
     version = kubelet.version if kubelet else service.version_of(program)
 
     def read(version: str) -> Setup:
-        minor = _kubelet_service.minor_of(version)
+        minor = _kubelet_process.minor_of(version)
         return _kubelet_setup.read(unit, f"/etc/systemd/system/{unit}.d", files=files, minor=minor, tree=tree)
 
     setup = read(version)
-    if kubelet and not _kubelet_service.is_same_program(kubelet.pid, setup.unit.argv[0]):
+    if kubelet and not _kubelet_process.is_same_program(kubelet.pid, setup.unit.argv[0]):
         version = service.version_of(setup.unit.argv[0])
-        setup = setup if _kubelet_service.minor_of(version) == kubelet.minor else read(version)
+        setup = setup if _kubelet_process.minor_of(version) == kubelet.minor else read(version)
     note = _kubelet_start.known(kubelet, store=store) if kubelet else None
     found = Look(
         store=store,
@@ -161,6 +163,6 @@ def _running_identity(kubelet: Kubelet, *, tree: Tree) -> Identity:
     """The identity of a kubelet whose files were changed since its start: by its flags, and by what it watches."""
     words = [Word(text, f"/proc/{kubelet.pid}/cmdline", 0) for text in kubelet.argv]
     found = _kubelet_identity.identity(_kubelet_layers.read(words, minor=kubelet.minor, tree=tree))
-    if found.manifest_dir and not _kubelet_service.watches(kubelet.pid, found.manifest_dir):
+    if found.manifest_dir and not _kubelet_process.watches(kubelet.pid, found.manifest_dir):
         return found._replace(manifest_dir=_kubelet_identity.UNKNOWN)
     return found

@@ -2,19 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""The kubelet's unit and its process: is it there, which version, is it healthy, what did it say."""
+"""The kubelet's unit: is it there, which version, is it healthy, what did it say."""
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-import time
 import typing as t
 
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_process
 from ansible_collections.kubestatic.node.plugins.module_utils._command import NOT_STARTED, Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Store, boot_id
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_process import Kubelet
+from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 UNIT = "kubelet.service"
 
@@ -25,16 +25,6 @@ _PROPERTIES = (
 
 # In which a kubelet has come up, and by which the clock may have been set since.
 _START_SECONDS = 120.0
-
-
-class Kubelet(t.NamedTuple):
-    """A running kubelet process. ``minor`` is 34 for 1.34.4."""
-
-    pid: int
-    argv: tuple[str, ...]
-    cwd: str
-    version: str
-    minor: int
 
 
 class State(t.NamedTuple):
@@ -63,22 +53,14 @@ class KubeletService:
 
     def running(self) -> Kubelet:
         """The kubelet that runs now. Raises KubestaticError where none is installed or it does not run."""
-        known = self._store.kubelet
-        # systemctl and the program's version cost more than all other looks at a kubelet together.
-        is_known = bool(known) and known["process"] == process_identity(known["pid"])
-        pid = known["pid"] if is_known else self.main_pid()
-        try:
-            argv = command_line(pid)
-            cwd = os.readlink(f"/proc/{pid}/cwd")
-        except OSError as exc:
-            raise KubestaticError(
-                f"the kubelet (process {pid}) ended while it was looked at: {exc.strerror}; run again"
-            ) from None
-        if not is_known:
-            version = self.version_of(f"/proc/{pid}/exe")
-            known = {"pid": pid, "process": process_identity(pid), "version": version}
-            self._store.kubelet = known
-        return Kubelet(pid=pid, argv=argv, cwd=cwd, version=known["version"], minor=minor_of(known["version"]))
+        known = _kubelet_process.known(self._store)
+        if known:
+            return known
+        pid = self.main_pid()
+        argv, cwd = _kubelet_process.words_and_place(pid)
+        version = self.version_of(f"/proc/{pid}/exe")
+        self._store.kubelet = {"pid": pid, "process": _kubelet_process.process_identity(pid), "version": version}
+        return Kubelet(pid=pid, argv=argv, cwd=cwd, version=version, minor=_kubelet_process.minor_of(version))
 
     def main_pid(self) -> int:
         """The process id of the kubelet. Raises KubestaticError with the unit's state where there is none."""
@@ -163,7 +145,7 @@ class KubeletService:
 
         Its housekeeping ticks from then on (syncLoop, pkg/kubelet/kubelet.go).
         """
-        began = started_at(pid)
+        began = _kubelet_process.started_at(pid)
         _code, out, _err = self._run(
             [
                 "journalctl",
@@ -224,70 +206,6 @@ def healthz(address: str, port: int) -> str:
     return (
         "" if status[1:2] == ["200"] else f"its healthz on {address}:{port} answers {' '.join(status[1:]) or 'nothing'}"
     )
-
-
-def started_at(pid: int) -> float:
-    """When a process started, as Unix time by today's clock; 0.0 for one that is gone."""
-    identity = process_identity(pid)
-    if not identity:
-        return 0.0
-    ticks = int(identity.split()[1])
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def is_alive(pid: int) -> bool:
-    """True while the process exists: the cheap question for a loop, without a command."""
-    return os.path.exists(f"/proc/{pid}")
-
-
-def command_line(pid: int) -> tuple[str, ...]:
-    """The words with which the process was started. Raises OSError for one that is gone."""
-    with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
-        return tuple(file.read().rstrip("\0").split("\0"))
-
-
-def process_identity(pid: int) -> str:
-    """What tells this process from every other one with the same id, before or after; empty where there is none.
-
-    Its start in clock ticks since the boot (proc(5), field 22 of stat) and the boot's id.
-    """
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            # The name in parentheses may have spaces and parentheses itself.
-            return f"{boot_id()} {file.read().rpartition(')')[2].split()[19]}"
-    except OSError:
-        return ""
-
-
-def is_same_program(pid: int, program: str) -> bool:
-    """Whether the process runs the program that lies there now, and not one that was replaced since."""
-    try:
-        return os.path.samefile(f"/proc/{pid}/exe", program)
-    except OSError:
-        return False
-
-
-def watches(pid: int, directory: str) -> bool:
-    """Whether the process watches this directory (inotify), as a kubelet does with its manifest directory.
-
-    The kernel tells inode and device of each watch in /proc/PID/fdinfo (proc_pid_fdinfo(5)).
-    """
-    try:
-        found = os.stat(directory)
-        # sdev is the kernel's own dev_t: 12 bits of major above 20 bits of minor (include/linux/kdev_t.h).
-        device = (os.major(found.st_dev) << 20) | os.minor(found.st_dev)
-        for handle in os.listdir(f"/proc/{pid}/fdinfo"):
-            with open(f"/proc/{pid}/fdinfo/{handle}", encoding="ascii", errors="replace") as file:
-                if any(f" ino:{found.st_ino:x} sdev:{device:x} " in line for line in file):
-                    return True
-    except OSError:
-        pass
-    return False
-
-
-def minor_of(version: str) -> int:
-    """34 for "1.34.4"."""
-    return int(version.split(".")[1])
 
 
 def refusals(lines: t.Iterable[str], *, path: str, pod: str) -> list[str]:

@@ -19,12 +19,13 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import (
     _environment_file,
     _kubelet_identity,
+    _kubelet_process,
     _kubelet_service,
     _kubelet_unit,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_identity import Identity
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_layers import Layers
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_process import Kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_setup import Setup
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
@@ -68,7 +69,7 @@ def remember(store: Store, *, pid: int, setup: Setup) -> None:
     """Note that this process was started with this setup."""
     store.kubelet_start = {
         "pid": pid,
-        "process": _kubelet_service.process_identity(pid),
+        "process": _kubelet_process.process_identity(pid),
         "inputs": inputs(setup),
         "identity": list(_kubelet_identity.identity(setup.layers)),
         "healthz": list(endpoint(setup.layers)),
@@ -79,7 +80,7 @@ def known(kubelet: Kubelet, *, store: Store) -> Note | None:
     """What this process was started with; None where that is not noted, or not as this version notes it."""
     noted = store.kubelet_start
     # The identity alone tells no two processes apart that start in the same hundredth of a second.
-    if (noted.get("pid"), noted.get("process")) != (kubelet.pid, _kubelet_service.process_identity(kubelet.pid)):
+    if (noted.get("pid"), noted.get("process")) != (kubelet.pid, _kubelet_process.process_identity(kubelet.pid)):
         return None
     try:
         address, port = noted["healthz"]
@@ -114,7 +115,7 @@ def stale(kubelet: Kubelet, setup: Setup, *, note: Note | None, needs_reload: bo
     return (
         _different_flags(kubelet.argv[1:], setup)
         or _different_environment(kubelet.pid, setup)
-        or _changed_since(_kubelet_service.started_at(kubelet.pid), setup, needs_reload=needs_reload)
+        or _changed_since(_kubelet_process.started_at(kubelet.pid), setup, needs_reload=needs_reload)
     )
 
 

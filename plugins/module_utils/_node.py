@@ -9,24 +9,37 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _kubelet_settings, _runtime
+from ansible_collections.kubestatic.node.plugins.module_utils import (
+    _directory,
+    _kubelet_process,
+    _kubelet_settings,
+    _runtime,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_process import Kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import Settings
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 
 
 class Node(t.NamedTuple):
     """What the modules work on. ``runtime`` is None where there is no crictl."""
 
     store: Store
-    service: KubeletService
+    run: Run
     kubelet: Kubelet
     settings: Settings
     runtime: Runtime | None
     manifest_dir: str
+
+    @property
+    def service(self) -> KubeletService:
+        """The kubelet's unit."""
+        return _service(self.run, self.store)
 
     def full_name(self, name: str) -> str:
         """The pod's name with the node's suffix, as the runtime and the API know it."""
@@ -46,8 +59,7 @@ def look(run: Run, *, search_path: str, manifest_dir: str | None, remember: bool
     Raises KubestaticError where no kubelet runs or no manifest directory is known or usable.
     """
     store = Store(remember=remember)
-    service = KubeletService(run, store=store)
-    kubelet = service.running()
+    kubelet = _kubelet_process.known(store) or _service(run, store).running()
     settings = _kubelet_settings.effective(kubelet.argv, cwd=kubelet.cwd)
     path = manifest_dir or settings.manifest_dir
     if (
@@ -65,13 +77,20 @@ def look(run: Run, *, search_path: str, manifest_dir: str | None, remember: bool
     endpoint = _runtime.find_endpoint(str(settings.value("containerRuntimeEndpoint") or ""))
     return Node(
         store=store,
-        service=service,
+        run=run,
         kubelet=kubelet,
         settings=settings,
         runtime=Runtime(run, crictl=crictl, endpoint=endpoint) if crictl else None,
         # The kubelet's own spelling counts: the path is part of a pod's uid.
         manifest_dir=os.path.normpath(path),
     )
+
+
+def _service(run: Run, store: Store) -> KubeletService:
+    # A node whose kubelet is known, and where nothing goes wrong, is not asked for it.
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
+
+    return KubeletService(run, store=store)
 
 
 def require_runtime(node: Node) -> Runtime:

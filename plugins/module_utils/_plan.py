@@ -9,13 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _manifest_dir
-from ansible_collections.kubestatic.node.plugins.module_utils._errors import (
-    DROPPED,
-    REFUSED,
-    WARNED,
-    Finding,
-    KubestaticError,
-)
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import Finding, KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Key, Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import Entry
 
@@ -26,8 +20,6 @@ AUTO = "auto"
 
 # What a change does. KEEP and GONE leave the directory as it is, REWRITE changes the text and no pod.
 KEEP, REWRITE, PLACE, CHANGE, RESTART, REMOVE, GONE = "keep", "rewrite", "place", "change", "restart", "remove", "gone"
-
-_REFUSED_BY = {"strict": (REFUSED, DROPPED), "kubelet": (REFUSED,), "none": ()}
 
 
 class Wanted(t.NamedTuple):
@@ -56,6 +48,12 @@ class Wanted(t.NamedTuple):
     revision: str = ""
     # Files whose change restarts the pod: paths, none, or AUTO for those that the manifest names.
     restart_on: tuple[str, ...] | str = ()
+
+    @property
+    def title(self) -> str:
+        """The pod in messages."""
+        name = "/".join(self.key)
+        return f"{self.label} ({name})" if self.label else f"pod {name}"
 
     @property
     def source(self) -> str:
@@ -128,14 +126,14 @@ def plan(
     if new is None:
         if old is None:
             raise KubestaticError(
-                f"{_label(wanted)}: there is no manifest of this pod to restart in the manifest directory; place it first"
+                f"{wanted.title}: there is no manifest of this pod to restart in the manifest directory; place it first"
             )
         return Change(wanted, RESTART, found, old=old, new=old, old_text=old.text)
     if old is not None and new.text == old.text and placed.get(found) == "/".join(wanted.key):
         # It was judged when this collection placed it.
         return Change(wanted, KEEP, found, old=old, new=new, old_text=old.text)
     filename = found or _wanted_filename(wanted)
-    warnings = _judge(wanted, new, filename=filename, node_name=node_name, minor=minor)
+    warnings = _warnings(wanted, new, filename=filename, node_name=node_name, minor=minor)
     if old is None:
         _manifest_dir.require_filename(filename)
         old_text = _require_free(wanted, filename, entries, placed=placed)
@@ -148,59 +146,9 @@ def have_changed(files: t.Sequence[str]) -> str:
     return f"{', '.join(files)} {'has' if len(files) == 1 else 'have'} changed"
 
 
-def prunable(
-    wanted: t.Iterable[Wanted], entries: t.Iterable[Entry], *, prune: str, placed: t.Mapping[str, str]
-) -> list[tuple[str, Pod]]:
-    """(filename, pod) that `prune` removes: pods that nobody lists, of this collection (managed) or of anybody (all)."""
-    listed = {one.key for one in wanted}
-    return [
-        (entry.filename, entry.pod)
-        for entry in entries
-        if entry.pod is not None
-        and entry.pod.key not in listed
-        and (prune == "all" or (prune == "managed" and is_managed(entry, placed)))
-    ]
-
-
 def is_managed(entry: Entry, placed: t.Mapping[str, str]) -> bool:
     """True where this collection wrote the file and the pod in it is still the one that it wrote."""
     return entry.pod is not None and placed.get(entry.filename) == "/".join(entry.pod.key)
-
-
-def require_consistent(wanted: t.Sequence[Wanted]) -> None:
-    """Raise KubestaticError where the wanted pods contradict each other: twice the same, unknown or circular depends_on."""
-    keys = [one.key for one in wanted]
-    filenames: dict[str, Wanted] = {}
-    for index, one in enumerate(wanted):
-        if one.key in keys[:index]:
-            raise KubestaticError(f"{_label(one)}: this pod is listed twice; list it once")
-        if one.filename and one.filename in filenames:
-            raise KubestaticError(
-                f"{_label(one)}: filename {one.filename} is taken by {_label(filenames[one.filename])}; one file per pod"
-            )
-        if one.filename:
-            filenames[one.filename] = one
-        for needed in one.depends_on:
-            if needed not in keys:
-                raise KubestaticError(
-                    f"{_label(one)}: depends_on names {'/'.join(needed)}, which is not listed in pods"
-                )
-    _require_no_circle({one.key: one.depends_on for one in wanted})
-
-
-def _require_no_circle(needs: t.Mapping[Key, tuple[Key, ...]]) -> None:
-    settled: set[Key] = set()
-    while len(settled) < len(needs):
-        free = {key for key, needed in needs.items() if key not in settled and settled.issuperset(needed)}
-        if not free:
-            circle = ", ".join(sorted("/".join(key) for key in needs if key not in settled))
-            raise KubestaticError(f"depends_on goes round in a circle among {circle}; remove one of the links")
-        settled |= free
-
-
-def _label(wanted: Wanted) -> str:
-    name = "/".join(wanted.key)
-    return f"{wanted.label} ({name})" if wanted.label else f"pod {name}"
 
 
 def _wanted_filename(wanted: Wanted) -> str:
@@ -213,12 +161,12 @@ def _the_one_entry(wanted: Wanted, entries: t.Sequence[Entry]) -> tuple[str, Pod
     if len(found) > 1:
         names = ", ".join(entry.path for entry in found)
         raise KubestaticError(
-            f"{_label(wanted)}: {len(found)} files hold this pod, and the kubelet picks one by chance: {names};"
+            f"{wanted.title}: {len(found)} files hold this pod, and the kubelet picks one by chance: {names};"
             " move all but one out of the directory"
         )
     if found and wanted.filename and wanted.filename != found[0].filename:
         raise KubestaticError(
-            f"{_label(wanted)}: this pod is in {found[0].path} already, and filename says {wanted.filename}; leave filename"
+            f"{wanted.title}: this pod is in {found[0].path} already, and filename says {wanted.filename}; leave filename"
             " out, or remove the pod first (another file name gives the pod another uid, so it would be restarted)"
         )
     return (found[0].filename, found[0].pod) if found else ("", None)
@@ -231,26 +179,23 @@ def _require_free(wanted: Wanted, filename: str, entries: t.Sequence[Entry], *, 
         return ""
     if taken.pod is not None:
         raise KubestaticError(
-            f"{_label(wanted)}: {taken.path} holds the pod {'/'.join(taken.pod.key)}; choose another filename"
+            f"{wanted.title}: {taken.path} holds the pod {'/'.join(taken.pod.key)}; choose another filename"
         )
     if taken.ignored or not (wanted.filename or filename in placed):
         why = taken.ignored or taken.refused
         raise KubestaticError(
-            f"{_label(wanted)}: {taken.path} is there and holds no pod ({why}); remove it, or name it in filename to replace it"
+            f"{wanted.title}: {taken.path} is there and holds no pod ({why}); remove it, or name it in filename to replace it"
         )
     return f"# no pod: {taken.refused}\n"
 
 
-def _judge(wanted: Wanted, pod: Pod, *, filename: str, node_name: str, minor: int) -> tuple[Finding, ...]:
-    """The warnings of a manifest; raises KubestaticError for what `validation` refuses."""
+def _warnings(wanted: Wanted, pod: Pod, *, filename: str, node_name: str, minor: int) -> tuple[Finding, ...]:
     if wanted.validation == "none":
         return ()
     # The rules and the field tables cost more to load than all the rest of a run that changes nothing.
     from ansible_collections.kubestatic.node.plugins.module_utils import _rules
 
-    found = _rules.findings(pod, node_name=node_name, minor=minor)
-    fatal = [finding for finding in found if finding.level in _REFUSED_BY[wanted.validation]]
-    if fatal:
-        what = "; ".join(str(finding) for finding in fatal)
-        raise KubestaticError(f"{_label(wanted)}: kubelet 1.{minor} would not run {filename} as written: {what}")
-    return tuple(finding for finding in found if finding.level in (WARNED, DROPPED))
+    try:
+        return _rules.warnings(pod, validation=wanted.validation, node_name=node_name, minor=minor)
+    except KubestaticError as exc:
+        raise KubestaticError(f"{wanted.title}: kubelet 1.{minor} would not run {filename} as written: {exc}") from None

@@ -9,6 +9,7 @@ The kubelet looks at manifests alone: a pod runs on with a certificate or config
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -18,7 +19,9 @@ import typing as t
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan, _yaml
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod
+from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import Outcome
 
 # No certificate, key or configuration is longer; of what is, size and time of the last change tell enough.
 _WHOLE_BYTES = 10 * 1024 * 1024
@@ -44,6 +47,37 @@ class _Mount(t.NamedTuple):
     path: str
     host: str
     writable: bool
+
+
+def with_digests(changes: t.Sequence[Change], *, node: Node, warn: t.Callable[[str], None]) -> list[Change]:
+    """The same changes with the digests of what their pods read: taken before the pods start, as a file may change then."""
+    known = node.store.reads(node.manifest_dir)
+    found = []
+    for change in changes:
+        one, warning = judged(change, known=known.get("/".join(change.wanted.key), {}))
+        found.append(one)
+        if warning:
+            warn(f"{os.path.join(node.manifest_dir, change.filename)}: {warning}")
+    return found
+
+
+def remember_first_sight(changes: t.Sequence[Change], *, node: Node) -> None:
+    """Note files that are new to the store. One that differs from its note does so until a pod is proven that has read it."""
+    seen = {"/".join(change.wanted.key): change.baseline for change in changes if change.baseline}
+    # What is only looked at can be looked at on a node whose /var is full, too.
+    is_looked_at = not any(change.starts_pod for change in changes)
+    with contextlib.suppress(KubestaticError) if is_looked_at else contextlib.nullcontext():
+        node.store.remember_new_reads(node.manifest_dir, seen)
+
+
+def remember(outcomes: t.Sequence[Outcome], *, node: Node) -> None:
+    """Note what pods were started with, once they are proven."""
+    started = [one.change for one in outcomes if one.change.starts_pod and one.done]
+    # Without this note a pod is restarted once more; with an error it would hide what was done.
+    with contextlib.suppress(KubestaticError):
+        node.store.remember_reads(
+            node.manifest_dir, {"/".join(change.wanted.key): change.baseline for change in started}
+        )
 
 
 def judged(change: Change, *, known: t.Mapping[str, str]) -> tuple[Change, str]:

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _plan, _proof
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
-from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision
 
 _WOULD = {
@@ -27,8 +26,7 @@ _WOULD = {
 }
 
 
-@dataclasses.dataclass
-class Applied:
+class Applied(t.NamedTuple):
     """What one call did, or would do in check mode.
 
     ``pods``: one result per wanted pod in their order; ``pruned``: one per pod that prune removed. All have the keys

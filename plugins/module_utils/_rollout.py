@@ -20,10 +20,13 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest import K
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import NotProven, Outcome, Proving
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
-from ansible_collections.kubestatic.node.plugins.module_utils._steps import ChangeSteps, Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Trouble, Waiting, Watch, pause
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._steps import ChangeSteps
 
 
 class Rollout:
@@ -37,12 +40,13 @@ class Rollout:
         revisions: Revisions,
         write_new: t.Callable[[Change], None] | None = None,
     ) -> None:
+        self._node = node
         self._directory = directory
+        self._revisions = revisions
+        self._write_new = write_new
         self._watch = Watch(node)
         self._known = KnownRuns(node, self._watch)
-        self._change_steps = ChangeSteps(
-            node, directory, watch=self._watch, known=self._known, revisions=revisions, write_new=write_new
-        )
+        self._proving = Proving(node, directory, watch=self._watch, known=self._known, revisions=revisions)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -117,7 +121,27 @@ class Rollout:
                 raise KubestaticError(f"it depends on {'/'.join(key)}, which failed")
         while outcome.change.action == _plan.PLACE and self._makes_room(by_key.values()):
             yield Pause()
-        yield from self._change_steps.of(outcome)
+        try:
+            if outcome.change.action == _plan.KEEP:
+                yield from self._proving.what_runs(outcome, in_force="the manifest that was there")
+            else:
+                yield from self._change_steps().forward(outcome)
+        except NotProven as exc:
+            yield from self._change_steps().back(outcome, exc)
+
+    def _change_steps(self) -> ChangeSteps:
+        # A call with nothing to do has no use for them.
+        from ansible_collections.kubestatic.node.plugins.module_utils._steps import ChangeSteps
+
+        return ChangeSteps(
+            self._node,
+            self._directory,
+            watch=self._watch,
+            known=self._known,
+            revisions=self._revisions,
+            proving=self._proving,
+            write_new=self._write_new,
+        )
 
     @staticmethod
     def _makes_room(outcomes: t.Iterable[Outcome]) -> bool:

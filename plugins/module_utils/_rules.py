@@ -15,7 +15,13 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _schema
 from ansible_collections.kubestatic.node.plugins.module_utils._api_references import api_references
-from ansible_collections.kubestatic.node.plugins.module_utils._errors import DROPPED, REFUSED, WARNED, Finding
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import (
+    DROPPED,
+    REFUSED,
+    WARNED,
+    Finding,
+    KubestaticError,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod, mapping
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
@@ -27,6 +33,8 @@ _MAX_PORT_NAME = 15
 # The one pair that a 1.37 kubelet does not warn of (pkg/kubelet/config/common.go).
 _CRITICAL_CLASS, _CRITICAL_PRIORITY = "system-node-critical", 2000001000
 
+_REFUSED_BY = {"strict": (REFUSED, DROPPED), "kubelet": (REFUSED,)}
+
 _HANDLERS = ("exec", "grpc", "httpGet", "tcpSocket")
 
 
@@ -37,6 +45,15 @@ def findings(pod: Pod, *, node_name: str, minor: int) -> list[Finding]:
         # These walk the pod and take the right types for granted.
         found += [*_containers(pod), *_volumes(pod)]
     return [*found, *api_references(pod, minor=minor), *_priority(pod)]
+
+
+def warnings(pod: Pod, *, validation: str, node_name: str, minor: int) -> tuple[Finding, ...]:
+    """The findings that `validation` (strict or kubelet) lets pass; raises KubestaticError with the others."""
+    found = findings(pod, node_name=node_name, minor=minor)
+    fatal = [finding for finding in found if finding.level in _REFUSED_BY[validation]]
+    if fatal:
+        raise KubestaticError("; ".join(str(finding) for finding in fatal))
+    return tuple(finding for finding in found if finding.level in (WARNED, DROPPED))
 
 
 def _text(pod: Pod) -> t.Iterator[Finding]:

@@ -186,23 +186,6 @@ def find_endpoint(configured: str) -> str:
     return "unix://" + next((path for path in ENDPOINTS if os.path.exists(path)), ENDPOINTS[0])
 
 
-def full_image_name(image: str) -> str:
-    """The name under which runtimes store what a manifest calls `image` (distribution/reference, ParseNormalizedNamed)."""
-    first, slash, rest = image.partition("/")
-    if not slash:
-        image = f"docker.io/library/{image}"
-    elif not ("." in first or ":" in first or first == "localhost"):
-        image = f"docker.io/{image}"
-    elif first in ("docker.io", "index.docker.io"):
-        image = f"docker.io/{rest if '/' in rest else 'library/' + rest}"
-    name, at, digest = image.partition("@")
-    if at:
-        # ParseDockerRef: with a digest the tag does not count.
-        directory, slash, last = name.rpartition("/")
-        return f"{directory}{slash}{last.partition(':')[0]}@{digest}"
-    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
-
-
 def parse_sandboxes(data: dict[str, t.Any]) -> tuple[Sandbox, ...]:
     """`crictl pods -o json` -> sandboxes."""
     return tuple(

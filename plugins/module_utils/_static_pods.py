@@ -18,19 +18,17 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _module,
     _node,
     _plan,
-    _proof,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import Entry, ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
 from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import wanted_pod
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._results import Applied, result
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
-from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision, Store
 
 if t.TYPE_CHECKING:
@@ -47,8 +45,9 @@ def apply(
 ) -> Applied:
     """Bring the node to what is wanted, or in check mode say what that would take.
 
-    `prune_options` are the shared options for pods that `prune` removes. Raises KubestaticError for what is refused before
-    anything is touched; what fails later stands in the results.
+    What is wanted does not contradict itself (`_pod_list.require_consistent`). `prune_options` are the shared options for
+    pods that `prune` removes. Raises KubestaticError for what is refused before anything is touched; what fails later
+    stands in the results.
     """
     before: list[str] = []
     try:
@@ -72,7 +71,6 @@ def _apply(
     before: list[str],
 ) -> Applied:
     _module.require_root()
-    _plan.require_consistent(wanted)
     if not module.check_mode:
         before += _start_stopped_kubelet()
     search_path = os.environ.get("PATH", "")
@@ -82,7 +80,10 @@ def _apply(
         before += directory.recover(check_mode=module.check_mode)
         revisions = Revisions(node)
         changes = _changes(wanted, node=node, revisions=revisions, prune=prune, prune_options=prune_options)
-        changes = _with_reads(module, changes, node=node, directory=directory)
+        if any(change.wanted.restart_on or change.starts_pod for change in changes):
+            from ansible_collections.kubestatic.node.plugins.module_utils import _reads
+
+            changes = _reads.with_digests(changes, node=node, warn=module.warn)
         for change in changes:
             for finding in change.warnings if change.action != _plan.KEEP else ():
                 module.warn(f"{directory.full_path(change.filename)}: {finding}")
@@ -90,21 +91,9 @@ def _apply(
         if module.check_mode:
             outcomes, snapshot = [Outcome(change, changed=_would_change(change)) for change in changes], None
         else:
-            write_new = functools.partial(_write_new, module, directory)
-            _prepare(
-                module,
-                changes,
-                node=node,
-                directory=directory,
-                revisions=revisions,
-                write_new=write_new,
-                before=before,
+            outcomes, snapshot = _carry_out(
+                module, changes, node=node, directory=directory, revisions=revisions, before=before
             )
-            rollout = Rollout(node, directory, revisions=revisions, write_new=write_new)
-            outcomes = _run(rollout, changes, node=node)
-            _remember_reads(outcomes, node=node)
-            snapshot = rollout.snapshot
-            _remember_downtimes(outcomes, node=node)
         for outcome, since in zip(outcomes, edited):
             _mend_attributes(module, outcome, directory=directory)
             if since and outcome.change.touches_directory:
@@ -122,8 +111,58 @@ def _apply(
         )
         for outcome in outcomes
     ]
-    plan = _foretell(changes, node=node, directory=directory) if module.check_mode else []
+    plan = _plan_of(module, changes, node=node)
     return Applied(results[: len(wanted)], results[len(wanted) :], _recovered(module, node.store), before, plan)
+
+
+def _carry_out(
+    module: AnsibleModule,
+    changes: t.Sequence[Change],
+    *,
+    node: Node,
+    directory: ManifestDir,
+    revisions: Revisions,
+    before: list[str],
+) -> tuple[list[Outcome], Snapshot]:
+    write_new = functools.partial(_write_new, module, directory)
+    active = [change for change in changes if change.touches_directory]
+    with contextlib.ExitStack() as undo:
+        if any(change.action != _plan.KEEP for change in changes):
+            from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
+
+            before += _preparation.fetch(changes, node=node, warn=module.warn)
+            _preparation.place(changes, node=node, directory=directory, write_new=write_new, undo=undo)
+        for change in changes:
+            # What is only looked at can be looked at on a node whose /var is full, too.
+            with contextlib.nullcontext() if change.touches_directory else contextlib.suppress(KubestaticError):
+                revisions.record(change)
+        if any(change.baseline for change in changes):
+            from ansible_collections.kubestatic.node.plugins.module_utils import _reads
+
+            _reads.remember_first_sight(changes, node=node)
+        if active:
+            from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
+
+            _preparation.note_under_way(module, active, node=node)
+        undo.pop_all()
+    rollout = Rollout(node, directory, revisions=revisions, write_new=write_new)
+    outcomes = _run(rollout, changes, node=node)
+    if any(change.starts_pod for change in changes):
+        from ansible_collections.kubestatic.node.plugins.module_utils import _reads
+
+        _reads.remember(outcomes, node=node)
+    _remember_downtimes(outcomes, node=node)
+    return outcomes, rollout.snapshot
+
+
+def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[Outcome]:
+    try:
+        return rollout.run(changes)
+    finally:
+        if any(change.touches_directory for change in changes) and not _manifest_dir.left_behind(node.manifest_dir):
+            from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
+
+            OpenChanges(node.store).end(node.manifest_dir)
 
 
 def _recovered(module: AnsibleModule, store: Store) -> list[str]:
@@ -140,6 +179,8 @@ def _start_stopped_kubelet() -> list[str]:
     directory = store.kubelet_stopped_for
     if not directory:
         return []
+    from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
+
     # Without the directory nobody can hold its lock.
     with _directory.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
         return KubeletService(_command.run, store=store).start_after_cut()
@@ -160,11 +201,15 @@ def _changes(
         )
         for one in wanted
     ]
-    for filename, pod in _plan.prunable(wanted, entries, prune=prune, placed=placed):
+    if len(wanted) == 1 and prune == "none":
+        return changes
+    from ansible_collections.kubestatic.node.plugins.module_utils import _pod_list
+
+    for filename, pod in _pod_list.prunable(wanted, entries, prune=prune, placed=placed):
         options = {**prune_options, "state": _plan.ABSENT, "namespace": pod.namespace, "name": pod.name}
         one = _possible(wanted_pod(options), node)
         changes.append(Change(one, _plan.REMOVE, filename, old=pod, old_text=pod.text))
-    _require_distinct_files(changes)
+    _pod_list.require_distinct_files(changes)
     return changes
 
 
@@ -172,8 +217,12 @@ def _chosen(one: Wanted, revisions: Revisions, entries: t.Sequence[Entry]) -> Wa
     """The same wish, with the manifest of the revision that it names."""
     if not one.revision:
         return one
+    from ansible_collections.kubestatic.node.plugins.module_utils import _revision_choice
+
     texts = [entry.pod.text for entry in _manifest_dir.duplicates(entries, one.key) if entry.pod]
-    return one._replace(pod=revisions.chosen(one.key, one.revision, in_force=texts[0] if texts else None))
+    return one._replace(
+        pod=_revision_choice.chosen(revisions, one.key, one.revision, in_force=texts[0] if texts else None)
+    )
 
 
 def _in_force(outcome: Outcome, revisions: Revisions, *, directory: ManifestDir, would: bool) -> Revision | None:
@@ -182,57 +231,6 @@ def _in_force(outcome: Outcome, revisions: Revisions, *, directory: ManifestDir,
     # Also a manifest that was to stay may have gone back.
     text = directory.text(change.filename) if outcome.changed and not would else change.old.text if change.old else None
     return revisions.with_text(change.wanted.key, text)
-
-
-def _with_reads(module: AnsibleModule, changes: list[Change], *, node: Node, directory: ManifestDir) -> list[Change]:
-    """The same changes with the digests of what their pods read: taken before the pods start, as a file may change then."""
-    if not any(change.wanted.restart_on or change.starts_pod for change in changes):
-        return changes
-    from ansible_collections.kubestatic.node.plugins.module_utils import _reads
-
-    known = node.store.reads(node.manifest_dir)
-    judged = []
-    for change in changes:
-        one, warning = _reads.judged(change, known=known.get("/".join(change.wanted.key), {}))
-        judged.append(one)
-        if warning:
-            module.warn(f"{directory.full_path(change.filename)}: {warning}")
-    return judged
-
-
-def _remember_first_sight(changes: t.Sequence[Change], *, node: Node) -> None:
-    """Note files that are new to the store. One that differs from its note does so until a pod is proven that has read it."""
-    seen = {"/".join(change.wanted.key): change.baseline for change in changes if change.baseline}
-    if not seen:
-        return
-    # What is only looked at can be looked at on a node whose /var is full, too.
-    is_looked_at = not any(change.starts_pod for change in changes)
-    with contextlib.suppress(KubestaticError) if is_looked_at else contextlib.nullcontext():
-        node.store.remember_new_reads(node.manifest_dir, seen)
-
-
-def _remember_reads(outcomes: t.Sequence[Outcome], *, node: Node) -> None:
-    """What pods were started with, once they are proven."""
-    started = [one.change for one in outcomes if one.change.starts_pod and one.done]
-    if started:
-        # Without this note a pod is restarted once more; with an error it would hide what was done.
-        with contextlib.suppress(KubestaticError):
-            node.store.remember_reads(
-                node.manifest_dir, {"/".join(change.wanted.key): change.baseline for change in started}
-            )
-
-
-def _require_distinct_files(changes: t.Sequence[Change]) -> None:
-    seen: dict[str, Change] = {}
-    for change in changes:
-        if change.action == _plan.GONE:
-            continue
-        other = seen.setdefault(change.filename, change)
-        if other is not change:
-            raise KubestaticError(
-                f"pods {'/'.join(other.wanted.key)} and {'/'.join(change.wanted.key)} would both be in {change.filename};"
-                " set filename for one of them"
-            )
 
 
 def _possible(one: Wanted, node: Node) -> Wanted:
@@ -258,89 +256,6 @@ def _possible(one: Wanted, node: Node) -> Wanted:
         )
     # Nothing tells when the old pod is gone, so there is nothing that a swap could wait for.
     return one._replace(strategy=_plan.REPLACE, restart_on=())
-
-
-def _prepare(
-    module: AnsibleModule,
-    changes: t.Sequence[Change],
-    *,
-    node: Node,
-    directory: ManifestDir,
-    revisions: Revisions,
-    write_new: t.Callable[[Change], None],
-    before: list[str],
-) -> None:
-    """All that can fail while the old pods still run: other sources, images, space on the disk, the store."""
-    active = [change for change in changes if change.touches_directory]
-    if node.runtime is not None and any(change.action != _plan.KEEP for change in changes):
-        _require_own_source(changes, node=node, runtime=node.runtime)
-    if node.runtime is not None and active:
-        from ansible_collections.kubestatic.node.plugins.module_utils import _images
-
-        pulled = _images.fetch(
-            [change.new for change in active if change.new and change.action != _plan.REWRITE],
-            runtime=node.runtime,
-            credential_providers=node.settings.credential_providers,
-            warn=module.warn,
-        )
-        before.extend(pulled)
-    with contextlib.ExitStack() as undo:
-        for change in active:
-            if change.writes:
-                write_new(change)
-                undo.callback(directory.tidy, change.filename)
-        directory.sync()
-        ours = {change.filename: "/".join(change.wanted.key) for change in active if change.writes}
-        node.store.remember_placed(directory.path, ours)
-        for change in changes:
-            # What is only looked at can be looked at on a node whose /var is full, too.
-            with contextlib.nullcontext() if change.touches_directory else contextlib.suppress(KubestaticError):
-                revisions.record(change)
-        _remember_first_sight(changes, node=node)
-        if active:
-            _note_under_way(module, active, node=node)
-        undo.pop_all()
-
-
-def _note_under_way(module: AnsibleModule, changes: t.Sequence[Change], *, node: Node) -> None:
-    """From here on a run that is cut off is brought to an end without one. Raises KubestaticError."""
-    from ansible_collections.kubestatic.node.plugins.module_utils import _recover_pods
-    from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges, OpenPod
-
-    unproven = [one.wanted for one in changes if one.new is not None and one.wanted.wait]
-    pods = [OpenPod(one.key[1], one.key[0], one.wait_timeout, one.settle, one.rollback) for one in unproven]
-    OpenChanges(node.store).begin(node.manifest_dir, pods)
-    warning = _recover_pods.unit(node.store).arm(set_context=_module.context_setter(module))
-    if warning:
-        module.warn(warning)
-
-
-def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[Outcome]:
-    try:
-        return rollout.run(changes)
-    finally:
-        if any(change.touches_directory for change in changes) and not _manifest_dir.left_behind(node.manifest_dir):
-            from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
-
-            OpenChanges(node.store).end(node.manifest_dir)
-
-
-def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Runtime) -> None:
-    snapshot = runtime.snapshot()
-    for change in changes:
-        namespace, name = change.wanted.key
-        sight = _proof.look(snapshot, namespace=namespace, pod=node.full_name(name))
-        source = sight.sandbox.source if sight.sandbox is not None else ""
-        if source == "http":
-            raise KubestaticError(
-                f"pod {namespace}/{name} comes from staticPodURL {node.settings.url_without_user}; change it there, or use"
-                " another name"
-            )
-        if source == "api":
-            raise KubestaticError(
-                f"pod {namespace}/{node.full_name(name)} comes from the API server and not from a manifest; change it there,"
-                " or use another name"
-            )
 
 
 def _write_new(module: AnsibleModule, directory: ManifestDir, change: Change) -> None:
@@ -388,20 +303,14 @@ def _remember_downtimes(outcomes: t.Sequence[Outcome], *, node: Node) -> None:
     )
 
 
-def _foretell(changes: t.Sequence[Change], *, node: Node, directory: ManifestDir) -> list[dict[str, t.Any]]:
+def _would_change(change: Change) -> bool:
+    return change.action not in (_plan.KEEP, _plan.GONE)
+
+
+def _plan_of(module: AnsibleModule, changes: t.Sequence[Change], *, node: Node) -> list[dict[str, t.Any]]:
+    if not module.check_mode:
+        return []
     # Runs that do something need neither this room nor those that it loads.
     from ansible_collections.kubestatic.node.plugins.module_utils import _blast_radius
 
-    downtimes = node.store.downtimes(node.manifest_dir)
-    return [
-        _blast_radius.of(
-            change,
-            path=directory.full_path(change.filename),
-            downtimes=downtimes.get("/".join(change.wanted.key), {}),
-        )
-        for change in changes
-    ]
-
-
-def _would_change(change: Change) -> bool:
-    return change.action not in (_plan.KEEP, _plan.GONE)
+    return _blast_radius.of_all(changes, node=node)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""The steps of each kind of change, from the old manifest to the new one: every strategy, its way out, and the proof.
+"""The steps of each kind of change, from the old manifest to the new one: every strategy, and its way out.
 
 Each change is a generator that yields whenever it must wait.
 """
@@ -10,52 +10,22 @@ Each change is a generator that yields whenever it must wait.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan, _proof
-from ansible_collections.kubestatic.node.plugins.module_utils._arrival import Arrival
+from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._known_runs import KnownRuns
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import NotProven, Outcome, Proving
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Trouble, Waiting, Watch
-
-if t.TYPE_CHECKING:
-    from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Waiting, Watch
 
 # A container that crashes ends sooner, or is waited for by the kubelet's back-off of 10 s and more.
 _GOOD_SECONDS = 10.0
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What became of one change. ``error`` is empty where it is done; ``downtime`` is in seconds.
-
-    ``is_open``: the error is that kubelet or runtime are away, so nothing is known of the pod.
-    ``stopped_at``: Unix time at which the old pod ended; ``in_force_since``: that just before a manifest was put in force.
-    """
-
-    change: Change
-    changed: bool = False
-    done: bool = False
-    error: str = ""
-    is_open: bool = False
-    downtime: float | None = None
-    stopped_at: float | None = None
-    in_force_since: float | None = None
-    actions: list[str] = dataclasses.field(default_factory=list)
-
-
-class _NotProven(KubestaticError):
-    """The pod of a manifest that is in force does not run as it should. ``in_force`` says in words which one that is."""
-
-    def __init__(self, message: str, *, in_force: str) -> None:
-        super().__init__(message)
-        self.in_force = in_force
 
 
 class ChangeSteps:
@@ -72,6 +42,7 @@ class ChangeSteps:
         watch: Watch,
         known: KnownRuns,
         revisions: Revisions,
+        proving: Proving,
         write_new: t.Callable[[Change], None] | None,
     ) -> None:
         self._node = node
@@ -79,18 +50,12 @@ class ChangeSteps:
         self._watch = watch
         self._known = known
         self._revisions = revisions
+        self._proving = proving
         self._write_new = write_new
 
-    def of(self, outcome: Outcome) -> Waiting:
+    def forward(self, outcome: Outcome) -> Waiting:
         """The steps of this change; `outcome` tells what became of it as they go."""
-        try:
-            yield from self._forward(outcome)
-        except _NotProven as exc:
-            yield from self._back(outcome, exc)
-
-    def _forward(self, outcome: Outcome) -> Waiting:
         return {
-            _plan.KEEP: self._keep,
             _plan.REWRITE: self._rewrite,
             _plan.GONE: self._gone,
             _plan.REMOVE: self._remove,
@@ -99,15 +64,15 @@ class ChangeSteps:
             _plan.RESTART: self._restart,
         }[outcome.change.action](outcome)
 
-    def _back(self, outcome: Outcome, failed: _NotProven) -> Waiting:
+    def back(self, outcome: Outcome, failed: NotProven) -> Waiting:
         """Put the last revision that was proven back; in any case the change has failed."""
-        from ansible_collections.kubestatic.node.plugins.module_utils import _one_way
+        from ansible_collections.kubestatic.node.plugins.module_utils import _one_way, _revision_choice
 
         change, path = outcome.change, self._path(outcome)
         story = f"{failed}; in force now: {failed.in_force} ({path})"
         if not change.wanted.rollback:
             raise KubestaticError(f"{story}, as rollback is false")
-        revision = self._revisions.way_back(change)
+        revision = _revision_choice.way_back(self._revisions, change)
         if revision is None or change.new is None or self._write_new is None:
             raise KubestaticError(story)
         good = _manifest.parse(revision.text)
@@ -127,7 +92,7 @@ class ChangeSteps:
             yield from self._swap(
                 back, what=f"put {name} back into {path}", what_was="the manifest that is not proven", in_force=name
             )
-        except _NotProven as exc:
+        except NotProven as exc:
             raise KubestaticError(
                 f"{failed}; {name}, the last one that was proven, is in force again, but not proven either: {exc}"
             ) from None
@@ -146,41 +111,11 @@ class ChangeSteps:
             outcome.downtime = back.downtime
         raise KubestaticError(f"{failed}; {name}, the last one that was proven, is in force again and its pod runs")
 
-    def _keep(self, outcome: Outcome) -> Waiting:
-        yield from self._prove_what_runs(outcome, in_force="the manifest that was there")
-
     def _rewrite(self, outcome: Outcome) -> Waiting:
         self._require_unedited(outcome.change)
         self._put_in_force(outcome, over=True)
         outcome.actions.append(f"replaced the text of {self._path(outcome)}: the same pod to the kubelet, no restart")
-        yield from self._prove_what_runs(outcome, in_force="the new text")
-
-    def _prove_what_runs(self, outcome: Outcome, *, in_force: str) -> Waiting:
-        """Prove a pod that nothing is changed of; a copy from an older manifest must go first."""
-        namespace, name = outcome.change.wanted.key
-        before = self._known.others(outcome.change)
-        sight = _proof.look(self._watch.snapshot, namespace=namespace, pod=self._node.full_name(name), before=before)
-        yield from self._see_off(outcome, {sandbox.id for sandbox in sight.old}, in_force=in_force)
-        yield from self._prove(outcome, before=before, in_force=in_force)
-
-    def _see_off(
-        self, outcome: Outcome, sandboxes: t.AbstractSet[str], *, in_force: str = "the new manifest"
-    ) -> t.Generator[Pause, None, float | None]:
-        """Wait until the kubelet has stopped these sandboxes, or stop them; when their last container ended, if any ran."""
-        if not (sandboxes and outcome.change.wanted.wait):
-            return None
-        departure = self._departure(outcome, only=sandboxes)
-        if not departure.pending:
-            return None
-        try:
-            yield from departure.wait()
-        except KubestaticError as exc:
-            raise KubestaticError(f"{exc}; in force now: {in_force} ({self._path(outcome)})") from None
-        told = self._resume(departure)
-        if told:
-            outcome.changed = True
-            outcome.actions.append("stopped the copy of the pod that ran an older manifest" + told)
-        return departure.stopped_at
+        yield from self._proving.what_runs(outcome, in_force="the new text")
 
     def _gone(self, outcome: Outcome) -> Waiting:
         self._forget(outcome)
@@ -189,7 +124,7 @@ class ChangeSteps:
             return
         yield from departure.wait()
         outcome.changed = True
-        outcome.actions.append("waited until the pod was gone; its manifest was gone before" + self._resume(departure))
+        outcome.actions.append("waited until the pod was gone; its manifest was gone before" + departure.resume())
 
     def _remove(self, outcome: Outcome) -> Waiting:
         departure = yield from self._take_away(outcome, for_good=True)
@@ -199,7 +134,7 @@ class ChangeSteps:
         except KubestaticError as exc:
             raise KubestaticError(f"{exc}; the manifest {self._path(outcome)} is removed and its pod is gone") from None
         finally:
-            told = self._resume(departure)
+            told = departure.resume()
         outcome.actions.append(f"removed {self._path(outcome)} and waited until its pod was gone" + told)
 
     def _forget(self, outcome: Outcome) -> None:
@@ -218,7 +153,7 @@ class ChangeSteps:
         outcome.actions.append(
             f"placed {self._path(outcome)}" + self._put_in_force_after(outcome, departure, over=over)
         )
-        yield from self._prove(outcome, before=before)
+        yield from self._proving.prove(outcome, before=before)
 
     def _change(self, outcome: Outcome) -> Waiting:
         self._known.note_old(outcome.change)
@@ -230,8 +165,8 @@ class ChangeSteps:
         self._require_unedited(outcome.change)
         self._put_in_force(outcome, over=True)
         outcome.actions.append(f"changed {self._path(outcome)} by renaming the new manifest over the old one")
-        outcome.stopped_at = yield from self._see_off(outcome, before)
-        yield from self._prove(outcome, before=before)
+        outcome.stopped_at = yield from self._proving.see_off(outcome, before)
+        yield from self._proving.prove(outcome, before=before)
 
     def _note_whether_old_is_good(self, change: Change) -> None:
         """What somebody else has placed is a way back where it has run undisturbed for a while; what a task brought was proven."""
@@ -270,7 +205,7 @@ class ChangeSteps:
         outcome.actions.append(what + self._put_in_force_after(outcome, departure))
         # One that is put back counts from the end of the pod that ran at first.
         outcome.stopped_at = outcome.stopped_at or departure.stopped_at
-        yield from self._prove(outcome, before=before, in_force=in_force)
+        yield from self._proving.prove(outcome, before=before, in_force=in_force)
 
     def _take_away(
         self, outcome: Outcome, *, for_good: bool, what_was: str = "the previous manifest"
@@ -301,7 +236,7 @@ class ChangeSteps:
         try:
             self._put_in_force(outcome, over=over)
         finally:
-            told = self._resume(departure)
+            told = departure.resume()
         return told
 
     def _put_in_force(self, outcome: Outcome, *, over: bool) -> None:
@@ -313,85 +248,13 @@ class ChangeSteps:
         self._directory.tidy(outcome.change.filename)
         outcome.changed = True
 
-    def _prove(
-        self,
-        outcome: Outcome,
-        *,
-        before: t.AbstractSet[str] = frozenset(),
-        in_force: str = "the new manifest",
-    ) -> Waiting:
-        change = outcome.change
-        if not change.wanted.wait or change.new is None:
-            return
-        path = self._path(outcome)
-        arrival = Arrival(
-            self._node,
-            self._watch,
-            pod=change.new,
-            path=path,
-            before=before,
-            starts=change.starts_pod,
-            stopped_at=outcome.stopped_at,
-            since=outcome.in_force_since,
-        )
-        try:
-            yield from arrival.wait(timeout=change.wanted.wait_timeout, settle=change.wanted.settle)
-        except Trouble as exc:
-            # Nothing that the manifest is to blame for, and while a kubelet is away no pod is to lose its manifest.
-            raise KubestaticError(f"{exc}; in force now: {in_force} ({path})") from None
-        except KubestaticError as exc:
-            self._require_still_there(change, failed=f"{exc}; ")
-            raise _NotProven(str(exc), in_force=in_force) from None
-        self._require_still_there(change)
-        outcome.downtime = arrival.downtime
-        if self._node.runtime is not None:
-            # The next run proves it again; an error would hide what was done.
-            with contextlib.suppress(KubestaticError):
-                self._revisions.mark_good(change.wanted.key, change.new.text)
-        self._known.note(change, uid=arrival.uid)
-
-    def _require_still_there(self, change: Change, *, failed: str = "") -> None:
-        """Raise KubestaticError where somebody has edited the manifest while its pod was being proven."""
-        if change.touches_directory and change.new and self._directory.text(change.filename) != change.new.text:
-            raise KubestaticError(
-                f"{failed}somebody has edited {self._directory.full_path(change.filename)} by hand meanwhile, which was left as"
-                " it is; run again"
-            )
-
-    def _departure(
-        self,
-        outcome: Outcome,
-        *,
-        comes_back: bool = False,
-        restarted_at: float = 0.0,
-        only: t.AbstractSet[str] | None = None,
-    ) -> Departure:
-        from ansible_collections.kubestatic.node.plugins.module_utils._departure import Departure
-
-        change = outcome.change
-        return Departure(
-            self._node,
-            self._watch,
-            key=change.wanted.key,
-            old=change.old,
-            comes_back=comes_back,
-            restarted_at=restarted_at,
-            only=only,
-        )
-
-    def _resume(self, departure: Departure) -> str:
-        """Start a kubelet that the departure had to stop; returns what to tell of it."""
-        if not departure.forced:
-            return ""
-        self._node.service.start()
-        return (
-            "; the kubelet held back all deletions, as a source (API server or staticPodURL) has not answered since it"
-            " started, so it was stopped for a moment and the old containers were stopped through the runtime"
-        )
-
     def _sandbox_ids(self, outcome: Outcome) -> frozenset[str]:
         namespace, name = outcome.change.wanted.key
         return frozenset(box.id for box in self._watch.snapshot.sandboxes_of(namespace, self._node.full_name(name)))
+
+    def _departure(self, outcome: Outcome, *, comes_back: bool = False, restarted_at: float = 0.0) -> Departure:
+        key, old = outcome.change.wanted.key, outcome.change.old
+        return Departure(self._node, self._watch, key=key, old=old, comes_back=comes_back, restarted_at=restarted_at)
 
     def _path(self, outcome: Outcome) -> str:
         return self._directory.full_path(outcome.change.filename)

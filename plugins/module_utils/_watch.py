@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_process
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
@@ -69,7 +69,7 @@ class Watch:
         return self._kubelet_trouble() or self._runtime_trouble()
 
     def _kubelet_trouble(self) -> Trouble | None:
-        if not _kubelet_service.is_alive(self.kubelet_pid):
+        if not _kubelet_process.is_alive(self.kubelet_pid):
             try:
                 self.kubelet_pid = self._node.service.main_pid()
             except KubestaticError as exc:

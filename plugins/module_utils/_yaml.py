@@ -62,7 +62,9 @@ def _load_yaml(text: str) -> Document:
         builder = Builder(yaml, parser(yaml, text))
         data = builder.first_document()
     except yaml.YAMLError as error:
-        raise _syntax_error(text, error) from None
+        from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_rarities
+
+        raise _yaml_rarities.syntax_error(text, error) from None
     except UnicodeError:
         raise KubestaticError("the text holds half a surrogate pair, which is no character; remove it") from None
     try:
@@ -84,21 +86,3 @@ def parser(yaml: t.Any, text: str) -> t.Any:
             yaml.parser.Parser.__init__(self)
 
     return Parser()
-
-
-def _syntax_error(text: str, error: t.Any) -> KubestaticError:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is not None:
-        line, column = mark.line + 1, mark.column + 1
-        problem = getattr(error, "problem", None) or getattr(error, "context", None) or "cannot be read"
-    else:  # a ReaderError: a character that YAML does not allow at all
-        position = getattr(error, "position", 0)
-        line = text.count("\n", 0, position) + 1
-        column = position - text.rfind("\n", 0, position)
-        problem = f"the character U+{ord(text[position]):04X} is not allowed" if position < len(text) else str(error)
-    lines = text.split("\n")
-    if "\t" in (lines[line - 1] if line <= len(lines) else "").split("#")[0]:
-        problem += "; that line has a tab, indent with spaces"
-    return KubestaticError(
-        f"YAML syntax error in line {line}, column {column}: {problem}; mend that line or the one above"
-    )

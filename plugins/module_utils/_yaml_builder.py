@@ -11,15 +11,14 @@ import re
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._yaml_scalars import as_go_json, key_string, resolve
+from ansible_collections.kubestatic.node.plugins.module_utils._yaml_scalars import as_go_json, resolve
 
 # Far above any Pod (17 levels), far below what Python's own stack bears. The kubelet's bound is 10000.
 MAX_DEPTH = 150
 
-_TAG = "tag:yaml.org,2002:"
+TAG = "tag:yaml.org,2002:"
 _MERGE = object()  # stands for the key `<<`
 _OPEN = object()  # an anchor whose node has not ended yet
-_TIMESTAMP = re.compile(r"\d{4}-\d\d?-\d\d?([Tt ]\d\d?:\d\d?:[\d.]+(Z|[-+]\d\d:\d\d)?)?\Z")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
@@ -52,9 +51,7 @@ class Builder:
         if isinstance(event, self.events.StreamEndEvent):
             return None
         if event.version not in (None, (1, 1)):
-            raise _at(
-                event, f"%YAML {event.version[0]}.{event.version[1]} is not read by the kubelet; remove that line"
-            )
+            raise at(event, f"%YAML {event.version[0]}.{event.version[1]} is not read by the kubelet; remove that line")
         self._decoded += 1
         data = self._value(self._node(self.next()), event)
         self.next()  # DocumentEnd
@@ -92,16 +89,16 @@ class Builder:
 
     def _alias(self, event: t.Any) -> t.Any:
         if event.anchor not in self._anchors:
-            raise _at(event, f"the anchor {event.anchor!r} is not defined before this place")
+            raise at(event, f"the anchor {event.anchor!r} is not defined before this place")
         value, size = self._anchors[event.anchor]
         if value is _OPEN:
-            raise _at(event, f"the anchor {event.anchor!r} contains itself")
+            raise at(event, f"the anchor {event.anchor!r} contains itself")
         # yaml.v2's own bound against documents that explode when aliases are followed.
         self._decoded += 1 + size
         self._from_aliases += size
         allowed = 0.99 - 0.89 * min(max((self._decoded - 400_000) / 3_600_000, 0), 1)
         if self._from_aliases > 100 and self._decoded > 1000 and self._from_aliases / self._decoded > allowed:
-            raise _at(event, "the document grows too large when its aliases are followed")
+            raise at(event, "the document grows too large when its aliases are followed")
         return value
 
     def _sequence(self, start: t.Any) -> list[t.Any]:
@@ -147,10 +144,12 @@ class Builder:
         key = self._node(event)
         if isinstance(key, str):
             return key
+        from ansible_collections.kubestatic.node.plugins.module_utils._yaml_rarities import key_string
+
         text = key_string(key)
         if text is None:
             what = "null" if key is None else "a mapping or list" if isinstance(key, (dict, list)) else str(key)
-            raise _at(event, f"{what} cannot be a key; quote it")
+            raise at(event, f"{what} cannot be a key; quote it")
         return text
 
     def _merge(self, event: t.Any, values: dict[str, t.Any], merged: set[str]) -> None:
@@ -174,14 +173,14 @@ class Builder:
     def _merge_part(self, event: t.Any) -> dict[str, t.Any]:
         value = self._node(event)
         if not isinstance(value, dict):
-            raise _at(event, "`<<` takes a mapping or a list of mappings")
+            raise at(event, "`<<` takes a mapping or a list of mappings")
         return value
 
     def _value(self, value: t.Any, event: t.Any) -> t.Any:
         if not isinstance(value, float):
             return value
         if not math.isfinite(value):
-            raise _at(event, f"the number {value} cannot be said in JSON, so the kubelet refuses it; quote it")
+            raise at(event, f"the number {value} cannot be said in JSON, so the kubelet refuses it; quote it")
         return as_go_json(value)
 
     def _duplicate(self, key: str, event: t.Any) -> None:
@@ -195,44 +194,22 @@ class Builder:
             raise too_deep()
 
 
-def _may_merge(event: t.Any) -> bool:
-    return bool(event.implicit[0]) or event.tag == _TAG + "merge"
-
-
-def _at(event: t.Any, problem: str) -> KubestaticError:
+def at(event: t.Any, problem: str) -> KubestaticError:
+    """An error at the place of this event."""
     mark = event.start_mark
     return KubestaticError(f"YAML error in line {mark.line + 1}, column {mark.column + 1}: {problem}")
+
+
+def _may_merge(event: t.Any) -> bool:
+    return bool(event.implicit[0]) or event.tag == f"{TAG}merge"
 
 
 def _scalar(event: t.Any) -> t.Any:
     text, tag = event.value, event.tag
     if tag is None:
         return resolve(text) if event.implicit[0] else text
-    return text if tag == _TAG + "str" else _tagged(event, text, tag)
-
-
-def _tagged(event: t.Any, text: str, tag: str) -> t.Any:
-    """A scalar with an explicit tag: the tag must fit what the text says (resolve.go)."""
-    kind = tag[len(_TAG) :] if tag.startswith(_TAG) else ""
-    if kind == "binary":
-        return _binary(event, text)
-    if kind not in ("bool", "int", "float", "null", "timestamp"):
+    if tag == f"{TAG}str":
         return text
-    value = resolve(text)
-    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind == "timestamp" and isinstance(value, str) and _TIMESTAMP.match(text):
-        return text
-    found = {bool: "bool", int: "int", float: "float", type(None): "null"}.get(type(value), "str")
-    if found != kind:
-        raise _at(event, f"{text!r} cannot be read as !!{kind}")
-    return value
+    from ansible_collections.kubestatic.node.plugins.module_utils import _yaml_rarities
 
-
-def _binary(event: t.Any, text: str) -> str:
-    import base64
-
-    try:
-        return base64.b64decode(re.sub(r"[\r\n]", "", text), validate=True).decode("utf-8", "replace")
-    except ValueError:
-        raise _at(event, "the !!binary value is not valid base64") from None
+    return _yaml_rarities.tagged(event, text, tag)

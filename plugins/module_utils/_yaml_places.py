@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _yaml
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._yaml_scalars import key_string, resolve
+from ansible_collections.kubestatic.node.plugins.module_utils._yaml_scalars import resolve
 
 BOM = "\ufeff"
 BLOCK_SCALAR = re.compile(r"(?:[&!]\S*\s+)*[|>][-+0-9]*")
@@ -123,4 +123,8 @@ def _key(event: t.Any) -> str | None:
     if type(event).__name__ != "ScalarEvent" or event.tag:
         return None
     key = resolve(event.value) if event.implicit[0] else event.value
-    return key if isinstance(key, str) else key_string(key)
+    if isinstance(key, str):
+        return key
+    from ansible_collections.kubestatic.node.plugins.module_utils._yaml_rarities import key_string
+
+    return key_string(key)

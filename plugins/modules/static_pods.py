@@ -312,7 +312,7 @@ plan:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubestatic.node.plugins.module_utils import _module, _pod_options, _static_pods
+from ansible_collections.kubestatic.node.plugins.module_utils import _module, _pod_list, _pod_options, _static_pods
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
 _EMPTY: dict[str, t.Any] = {"pods": [], "pruned": [], "actions": []}
@@ -358,6 +358,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         )
         for index, entry in enumerate(params["pods"])
     ]
+    _pod_list.require_consistent(wanted)
     applied = _static_pods.apply(
         module, wanted, manifest_dir=params["manifest_dir"], prune=params["prune"], prune_options=shared
     )

@@ -27,6 +27,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _kubelet_identity,
     _kubelet_look,
     _kubelet_move,
+    _kubelet_process,
     _kubelet_report,
     _kubelet_service,
     _kubelet_setup,
@@ -121,7 +122,8 @@ class KubeletWorld(Simulation, KubeletNode):
         places: list[tuple[t.Any, str, t.Any]] = [
             *((room, "time", self) for room in (_kubelet_config, _kubelet_health)),
             *((room, "Store", lambda **options: Store(self.store_path, **options)) for room in stores),
-            *((_kubelet_service, name, getattr(self, f"_{name}")) for name in _READINGS),
+            *((_kubelet_process, name, getattr(self, f"_{name}")) for name in _READINGS),
+            (_kubelet_service, "healthz", self._healthz),
             (_kubelet_configz, "_ask", lambda _layers: self.configz),
             (_kubelet_move, "_roll", self._roll),
             (_kubelet_look, "_kubelet_setup", types.SimpleNamespace(read=read)),
@@ -351,5 +353,5 @@ class KubeletWorld(Simulation, KubeletNode):
         return self._trouble() if answers else f"its healthz on {address}:{port} does not answer: Connection refused"
 
 
-# The functions of _kubelet_service that look at a process.
-_READINGS = ("process_identity", "command_line", "started_at", "is_alive", "is_same_program", "watches", "healthz")
+# The functions of _kubelet_process that look at a process.
+_READINGS = ("process_identity", "command_line", "started_at", "is_alive", "is_same_program", "watches")

@@ -14,7 +14,7 @@ import sys
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_process, _kubelet_service
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
@@ -204,8 +204,8 @@ def test_a_process_that_ends_meanwhile_is_no_traceback(store: Store, tmp_path: p
     kubelet, _commands = service(store, {"systemctl show": (0, RUNNING.replace("92", str(pid)), ""), "/proc": gone})
     with pytest.raises(KubestaticError, match=rf"^the kubelet \(process {pid}\) ended while it was looked at"):
         kubelet.running()
-    assert not _kubelet_service.is_alive(pid)
-    assert _kubelet_service.is_alive(os.getpid())
+    assert not _kubelet_process.is_alive(pid)
+    assert _kubelet_process.is_alive(os.getpid())
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_kubelet_without_a_version_is_an_error(store: Store, tmp_path: pathlib
 
 @pytest.mark.parametrize(("version", "minor"), [("1.28.15", 28), ("1.37.2", 37), ("1.38.0-alpha.1", 38)])
 def test_minors(version: str, minor: int) -> None:
-    assert _kubelet_service.minor_of(version) == minor
+    assert _kubelet_process.minor_of(version) == minor
 
 
 # ---- its log

@@ -15,8 +15,8 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_identity, _kubelet_service, _kubelet_start
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_identity, _kubelet_process, _kubelet_start
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_process import Kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import (
     CONFIG,
@@ -57,7 +57,7 @@ def _started(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[float], None]:
     """Says when this process was started as a kubelet."""
 
     def started(moment: float) -> None:
-        monkeypatch.setattr(_kubelet_service, "started_at", lambda _pid: moment)
+        monkeypatch.setattr(_kubelet_process, "started_at", lambda _pid: moment)
 
     started(time.time() + 3600)
     return started
@@ -381,7 +381,7 @@ def test_what_is_gone_meanwhile_is_no_traceback(node: KubeletNode, started: t.Ca
 
 def test_a_real_process_started_before_a_file_of_now(tmp_path: pathlib.Path) -> None:
     with process({}) as pid:
-        begun = _kubelet_service.started_at(pid)
+        begun = _kubelet_process.started_at(pid)
         # Clock ticks are hundredths of a second.
         assert time.time() - 5 < begun <= time.time() + 0.02
-    assert _kubelet_service.started_at(pid) == 0.0
+    assert _kubelet_process.started_at(pid) == 0.0

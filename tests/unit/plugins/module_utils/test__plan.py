@@ -9,7 +9,7 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan, _rules, _verdicts
+from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _plan, _pod_list, _rules, _verdicts
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import Entry
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
@@ -331,11 +331,13 @@ THIRD = entry("third.yaml", WEB.replace("name: web}", "name: third}", 1))
 )
 def test_prune(prune: str, placed: dict[str, str], pruned: list[str]) -> None:
     entries = [BAD, DIR, THEIRS, THIRD, OURS]
-    assert [filename for filename, _pod in _plan.prunable([wanted()], entries, prune=prune, placed=placed)] == pruned
+    assert [
+        filename for filename, _pod in _pod_list.prunable([wanted()], entries, prune=prune, placed=placed)
+    ] == pruned
 
 
 def test_what_is_listed_as_absent_is_not_pruned_twice() -> None:
-    assert _plan.prunable([ABSENT], [OURS], prune="all", placed={}) == []
+    assert _pod_list.prunable([ABSENT], [OURS], prune="all", placed={}) == []
 
 
 # ---- do the wanted pods fit together?
@@ -356,7 +358,7 @@ def named(name: str, *needs: str, **changes: t.Any) -> Wanted:
     ],
 )
 def test_pods_that_fit_together(pods: list[Wanted]) -> None:
-    _plan.require_consistent(pods)
+    _pod_list.require_consistent(pods)
 
 
 @pytest.mark.parametrize(
@@ -376,4 +378,4 @@ def test_pods_that_fit_together(pods: list[Wanted]) -> None:
 )
 def test_pods_that_contradict_each_other(pods: list[Wanted], message: str) -> None:
     with pytest.raises(KubestaticError, match=message):
-        _plan.require_consistent(pods)
+        _pod_list.require_consistent(pods)

@@ -13,9 +13,9 @@ import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _manifest, _manifest_dir, _plan
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change, Wanted
+from ansible_collections.kubestatic.node.plugins.module_utils._proving import Outcome
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
-from ansible_collections.kubestatic.node.plugins.module_utils._steps import Outcome
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import Image, World, manifest
 
 

@@ -17,7 +17,8 @@ import typing as t
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _runtime
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime, Snapshot, full_image_name
+from ansible_collections.kubestatic.node.plugins.module_utils._images import full_image_name
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime, Snapshot
 
 RECORDINGS = pathlib.Path(__file__).parent / "recordings"
 ENDPOINT = "unix:///run/containerd/containerd.sock"

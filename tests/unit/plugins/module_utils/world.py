@@ -30,10 +30,13 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _arrival,
     _command,
     _departure,
+    _hope,
+    _images,
     _known_runs,
-    _kubelet_service,
+    _kubelet_process,
     _module,
     _node,
+    _readiness,
     _recover_pods,
     _recovery_unit,
     _runtime,
@@ -42,7 +45,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
     _teardown,
     _watch,
 )
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import Kubelet, KubeletService
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_process import Kubelet
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_settings import effective
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime, Sandbox
 from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
@@ -57,6 +60,7 @@ if t.TYPE_CHECKING:
     Key = tuple[str, str]
 
 CRICTL = "/usr/bin/crictl"
+_ROOMS_WITH_A_CLOCK = (_arrival, _departure, _hope, _known_runs, _readiness, _steps, _teardown, _watch)
 NODE = "node1"
 BACKOFF_SECONDS = 12.0
 # From a kubelet's main loop on: what it looks for at once, and then again and again (see _teardown).
@@ -167,12 +171,12 @@ class World(Simulation):
     def installed(self) -> t.Iterator[World]:
         """Put the clock, the store's path and the place of crictl into the rooms."""
         places: list[tuple[t.Any, str, t.Any]] = [
-            *((room, "time", self) for room in (_arrival, _departure, _known_runs, _steps, _teardown, _watch)),
+            *((room, "time", self) for room in _ROOMS_WITH_A_CLOCK),
             (_teardown, "pod_cgroups", self._cgroups),
             (_teardown, "any_left", lambda uids: any(self._has_cgroup(uid) for uid in uids)),
             (_teardown, "make", self._put_back_cgroups),
             (_teardown, "remove", lambda uids: self._cgroup_ends.update(dict.fromkeys(uids, self.now))),
-            (_kubelet_service, "is_alive", lambda _pid: self.kubelet_runs),
+            (_kubelet_process, "is_alive", lambda _pid: self.kubelet_runs),
             (_command, "run", self.run),
             *(
                 (room, "Store", lambda **options: Store(self.store_path, **options))
@@ -195,7 +199,7 @@ class World(Simulation):
         store = Store(self.store_path)
         return _node.Node(
             store=store,
-            service=KubeletService(self.run, store=store),
+            run=self.run,
             kubelet=Kubelet(pid=1, argv=(), cwd="/", version="1.34.4", minor=34),
             settings=effective(["kubelet", *self.arguments], cwd="/"),
             runtime=Runtime(self.run, crictl=CRICTL, endpoint="unix:///run/x.sock") if runtime else None,
@@ -303,8 +307,8 @@ class World(Simulation):
             ]
             return 0, json.dumps({"containers": list(reversed(found))}), ""
         if verb == "images":
-            names = [_runtime.full_image_name(name) for name, image in self.images.items() if image.present]
-            names += [_runtime.full_image_name(f"good:{number}") for number in range(9)]
+            names = [_images.full_image_name(name) for name, image in self.images.items() if image.present]
+            names += [_images.full_image_name(f"good:{number}") for number in range(9)]
             return 0, json.dumps({"images": [{"id": name, "repoTags": [name]} for name in names]}), ""
         if verb == "pull":
             self.images.setdefault(subject, Image()).present = True

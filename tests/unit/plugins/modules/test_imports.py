@@ -15,7 +15,7 @@ import time
 import typing as t
 
 import yaml
-from ansible_collections.kubestatic.node.plugins.module_utils import _command, _kubelet_service
+from ansible_collections.kubestatic.node.plugins.module_utils import _command, _kubelet_process
 from ansible_collections.kubestatic.node.plugins.modules import static_pod
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_world import KubeletWorld
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.simulation import swapped
@@ -37,26 +37,24 @@ KUBELET_CONFIG_NEEDS = {
         "_kubelet_config_call",
         "_kubelet_flags",
     ),
-    *("_kubelet_identity", "_kubelet_layers", "_kubelet_look", "_kubelet_options", "_kubelet_plan", "_kubelet_service"),
-    *("_kubelet_settings", "_kubelet_setup", "_kubelet_shown", "_kubelet_start", "_kubelet_unit", "_kubelet_wish"),
+    *("_kubelet_identity", "_kubelet_layers", "_kubelet_look", "_kubelet_options", "_kubelet_plan", "_kubelet_process"),
+    *(
+        "_kubelet_service",
+        "_kubelet_settings",
+        "_kubelet_setup",
+        "_kubelet_shown",
+        "_kubelet_start",
+        "_kubelet_unit",
+        "_kubelet_wish",
+    ),
     *("_module", "_node_files", "_schema", "_schema_data", "_schema_values", "_store"),
     *("_yaml", "_yaml_builder", "_yaml_places", "_yaml_scalars"),
 }
 STATIC_POD_NEEDS = {
-    *("_arrival", "_command", "_directory", "_errors", "_known_runs", "_kubelet_service", "_kubelet_settings"),
-    *(
-        "_manifest",
-        "_manifest_dir",
-        "_module",
-        "_node",
-        "_plan",
-        "_pod_options",
-        "_proof",
-        "_results",
-        "_revisions",
-        "_rollout",
-    ),
-    *("_runtime", "_static_pods", "_steps", "_store", "_watch", "_yaml", "_yaml_builder", "_yaml_scalars"),
+    *("_arrival", "_command", "_directory", "_errors", "_known_runs", "_kubelet_process", "_kubelet_settings"),
+    *("_manifest", "_manifest_dir", "_module", "_node", "_plan", "_pod_options", "_proof", "_proving", "_results"),
+    *("_revisions", "_rollout", "_runtime", "_static_pods", "_store", "_watch"),
+    *("_yaml", "_yaml_builder", "_yaml_scalars"),
 }
 
 
@@ -106,9 +104,9 @@ def test_kubelet_config_with_nothing_to_do(tmp_path: pathlib.Path) -> None:
             "store": node.store_path,
             "answers": answers,
             "values": [
-                ("_kubelet_service", "process_identity", _kubelet_service.process_identity(pid)),
-                ("_kubelet_service", "command_line", _kubelet_service.command_line(pid)),
-                ("_kubelet_service", "is_same_program", True),
+                ("_kubelet_process", "process_identity", _kubelet_process.process_identity(pid)),
+                ("_kubelet_process", "command_line", _kubelet_process.command_line(pid)),
+                ("_kubelet_process", "is_same_program", True),
                 ("_kubelet_service", "healthz", ""),
             ],
         }

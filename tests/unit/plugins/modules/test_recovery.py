@@ -49,7 +49,7 @@ class Node:
             if when == "proof":
                 patch.undo()
                 patch.setattr(OpenChanges, "end", lambda _self, _directory: None)
-                patch.setattr("ansible_collections.kubestatic.node.plugins.module_utils._steps.Arrival.wait", cut)
+                patch.setattr("ansible_collections.kubestatic.node.plugins.module_utils._proving.Arrival.wait", cut)
             with pytest.raises(CutOff):
                 self.change(content=text, settle=2)
         self.world.settle(1.0)
