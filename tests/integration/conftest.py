@@ -110,6 +110,11 @@ class Node:
         containers = self.crictl("ps")["containers"] or []
         return [item["id"] for item in containers if item["labels"]["io.kubernetes.pod.name"] == f"{pod}-{self.name}"]
 
+    def text_in(self, pod: str) -> list[str]:
+        """What `with_env` gave to each running container of the static pod."""
+        envs = [self.crictl(f"inspect {one}")["info"]["config"].get("envs") or [] for one in self.running(pod)]
+        return [env["value"] for found in envs for env in found if env["key"] == "TEXT"]
+
     def lock_holder(self, directory: str = MANIFESTS) -> str:
         """Process id of the module run that holds this directory, or an empty string."""
         return self.sh(
@@ -216,6 +221,11 @@ def pod(name: str = "web", **spec: t.Any) -> dict[str, t.Any]:
         "metadata": {"name": name, "annotations": {"test": test}},
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], **spec},
     }
+
+
+def stops_slowly(seconds: int) -> dict[str, t.Any]:
+    """The `container` of a pod that takes so long to stop; its grace period has to be longer."""
+    return {"command": ["sh", "-c", f"trap 'sleep {seconds}; exit 0' TERM; while :; do sleep 0.2; done"]}
 
 
 def with_env(name: str, value: t.Any, **spec: t.Any) -> dict[str, t.Any]:
