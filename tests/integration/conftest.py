@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,14 @@ class Run:
         assert found, output
         result, _end = json.JSONDecoder().raw_decode(output, found.end())
         return {"failed": found.group(1) == "FAILED!", "output": output, **result}
+
+    def lose_connection(self) -> None:
+        """Kill all that works for it on this side: Ansible, its workers and ssh."""
+        ours = [self.process.pid, *_descendants(self.process.pid)]
+        assert "ssh" in [Path(f"/proc/{one}/comm").read_text().strip() for one in ours]
+        for one in ours:
+            os.kill(one, signal.SIGKILL)
+        self.process.wait(timeout=60)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +164,17 @@ class Node:
         }
         flags = [f"-o{name}={value}" for name, value in options.items()]
         return ["ssh", f"-i{key}", *flags, f"root@{self.address}"]
+
+
+def _descendants(process: int) -> list[int]:
+    """Process ids of all that this process of ours has started, and of what they have."""
+    told = subprocess.run(["pgrep", "--parent", str(process)], check=False, capture_output=True, text=True).stdout
+    return [one for child in map(int, told.split()) for one in (child, *_descendants(child))]
+
+
+def fill(node: Node, directory: str) -> None:
+    """Leave no space on the directory's file system, which has to be a small one; `.full` is to be removed."""
+    node.sh(f"cat /dev/zero > {directory}/.full", check=False)
 
 
 def kubelet_with(flags: str) -> str:
