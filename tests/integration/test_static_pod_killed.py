@@ -105,11 +105,16 @@ def test_killed_at_the_worst_moment(masters: list[Node]) -> None:
     shares = {first: ("swap", "remove"), second: ("replace", "restart"), third: ("rollback",)}
     with concurrent.futures.ThreadPoolExecutor(len(shares)) as pool:
         runs = [
-            pool.submit(lambda node, names: [killed(node, name, found[name]) for name in names], node, names)
+            pool.submit(one_after_the_other, node, {name: found[name] for name in names})
             for node, names in shares.items()
         ]
         for run in runs:
             run.result()
+
+
+def one_after_the_other(node: Node, found: dict[str, Kill]) -> None:
+    for name, kill in found.items():
+        killed(node, name, kill)
 
 
 def killed(node: Node, name: str, kill: Kill) -> None:
