@@ -41,16 +41,17 @@ class Saboteur:
 
     ``how``: an errno, with which the call fails instead of being made, or one of two ways in which the process is killed
     by SIGKILL: `BEFORE` the call, which is also after the last one, or `HALFWAY`, with the first half of a text written.
-    The latter counts writes alone, as all other calls are made whole or not at all. ``struck`` tells what was hit,
-    ``seen`` all that was met.
+    The latter counts writes alone, as all other calls are made whole or not at all. ``only``: count no side effects but
+    those that are described by words that begin so. ``struck`` tells what was hit, ``seen`` all that was met.
     """
 
     BEFORE, HALFWAY = "before", "halfway"
 
-    def __init__(self, *directories: str, at: int | None = None, how: int | str = BEFORE) -> None:
+    def __init__(self, *directories: str, at: int | None = None, how: int | str = BEFORE, only: str = "") -> None:
         self.directories = tuple(os.path.join(os.path.realpath(directory), "") for directory in directories)
         self.at = at
         self.how = how
+        self.only = only
         self.seen: list[str] = []
         self.struck = ""
         self.before_kill: t.Callable[[str], t.Any] = lambda _what: None
@@ -90,7 +91,7 @@ class Saboteur:
 
     def _effect(self, what: str, call: t.Callable[[], t.Any], *, half: t.Callable[[], t.Any] | None = None) -> t.Any:
         self.seen.append(what)
-        counts = self.how != self.HALFWAY or half is not None
+        counts = what.startswith(self.only) and (self.how != self.HALFWAY or half is not None)
         self._number += counts
         if not counts or self._number - 1 != self.at:
             return call()

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,14 @@ class Run:
         assert found, output
         result, _end = json.JSONDecoder().raw_decode(output, found.end())
         return {"failed": found.group(1) == "FAILED!", "output": output, **result}
+
+    def lose_connection(self) -> None:
+        """Kill all that works for it on this side: Ansible, its workers and ssh."""
+        ours = [self.process.pid, *_descendants(self.process.pid)]
+        assert "ssh" in [Path(f"/proc/{one}/comm").read_text().strip() for one in ours]
+        for one in ours:
+            os.kill(one, signal.SIGKILL)
+        self.process.wait(timeout=60)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +136,11 @@ class Node:
         containers = self.crictl("ps")["containers"] or []
         return [item["id"] for item in containers if item["labels"]["io.kubernetes.pod.name"] == f"{pod}-{self.name}"]
 
+    def text_in(self, pod: str) -> list[str]:
+        """What `with_env` gave to each running container of the static pod."""
+        envs = [self.crictl(f"inspect {one}")["info"]["config"].get("envs") or [] for one in self.running(pod)]
+        return [env["value"] for found in envs for env in found if env["key"] == "TEXT"]
+
     def lock_holder(self, directory: str = MANIFESTS) -> str:
         """Process id of the module run that holds this directory, or an empty string."""
         return self.sh(
@@ -167,6 +181,17 @@ class Node:
         }
         flags = [f"-o{name}={value}" for name, value in options.items()]
         return ["ssh", f"-i{key}", *flags, f"root@{self.address}"]
+
+
+def _descendants(process: int) -> list[int]:
+    """Process ids of all that this process of ours has started, and of what they have."""
+    told = subprocess.run(["pgrep", "--parent", str(process)], check=False, capture_output=True, text=True).stdout
+    return [one for child in map(int, told.split()) for one in (child, *_descendants(child))]
+
+
+def fill(node: Node, directory: str) -> None:
+    """Leave no space on the directory's file system, which has to be a small one; `.full` is to be removed."""
+    node.sh(f"cat /dev/zero > {directory}/.full", check=False)
 
 
 def kubelet_with(flags: str) -> str:
@@ -233,6 +258,11 @@ def pod(name: str = "web", **spec: t.Any) -> dict[str, t.Any]:
         "metadata": {"name": name, "annotations": {"test": test}},
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], **spec},
     }
+
+
+def stops_slowly(seconds: int) -> dict[str, t.Any]:
+    """The `container` of a pod that takes so long to stop; its grace period has to be longer."""
+    return {"command": ["sh", "-c", f"trap 'sleep {seconds}; exit 0' TERM; while :; do sleep 0.2; done"]}
 
 
 def with_env(name: str, value: t.Any, **spec: t.Any) -> dict[str, t.Any]:

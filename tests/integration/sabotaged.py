@@ -25,13 +25,13 @@ def install(node: Node) -> None:
     node.sh(f"cat > {_PLACE}/python && chmod +x {_PLACE}/python", stdin=_INTERPRETER)
 
 
-def run(node: Node, module: str, *, at: int, directories: t.Sequence[str], **options: t.Any) -> str:
+def run(node: Node, module: str, *, at: int, directories: t.Sequence[str], only: str = "", **options: t.Any) -> str:
     """Kill a module run by SIGKILL just before its side effect number `at` (from 0) below these directories.
 
-    Returns what it was, or an empty string where the run came to its end before.
+    `only`: of those whose description begins so, see `Saboteur`. Returns what it was, or an empty string where the run
+    came to its end before.
     """
-    node.sh(
-        f"cat > {_PLACE}/order.json; rm -f {_PLACE}/struck", stdin=json.dumps({"at": at, "directories": directories})
-    )
+    order = {"at": at, "directories": directories, "only": only}
+    node.sh(f"cat > {_PLACE}/order.json; rm -f {_PLACE}/struck", stdin=json.dumps(order))
     node.module(module, f"--extra-vars=ansible_python_interpreter={_PLACE}/python", **options)
     return str(node.sh(f"cat {_PLACE}/struck 2>/dev/null; true"))

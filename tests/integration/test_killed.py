@@ -11,15 +11,13 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from conftest import MANIFESTS, Node, kubelet_with, pod, wait_for, with_env
+from conftest import MANIFESTS, Node, kubelet_with, pod, stops_slowly, wait_for, with_env
 
 
 @pytest.fixture
 def web(node: Node) -> Node:
-    slow_stop = {"command": ["sh", "-c", "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.2; done"]}
-    assert not node.module("static_pod", definition=pod("web", terminationGracePeriodSeconds=10, container=slow_stop))[
-        "failed"
-    ]
+    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
+    assert not node.module("static_pod", definition=slow)["failed"]
     return node
 
 

@@ -6,12 +6,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 import typing as t
-from pathlib import Path
 
 import pytest
 from conftest import MANIFESTS, Node, pod, wait_for
@@ -498,11 +494,7 @@ def test_a_lost_connection_does_no_harm(kubelet: Node) -> None:
     process = pid(kubelet)
     # It is to be met while it proves, however long it takes to kill all others.
     kubelet.freeze_run(STORE)
-    ours = [run.process.pid, *descendants(run.process.pid)]
-    assert "ssh" in [Path(f"/proc/{one}/comm").read_text().strip() for one in ours]
-    for one in ours:
-        os.kill(one, signal.SIGKILL)
-    run.process.wait(timeout=60)
+    run.lose_connection()
     assert kubelet.lock_holder(STORE) and open_change(kubelet), "it is still under way"
     kubelet.sh(f"kill -CONT {kubelet.lock_holder(STORE)}")
     wait_for(lambda: not kubelet.lock_holder(STORE), "the module has ended by itself")
@@ -511,12 +503,6 @@ def test_a_lost_connection_does_no_harm(kubelet: Node) -> None:
     info = kubelet.module("kubelet_info")
     assert info["settings"]["maxPods"]["value"] == 77 and not info["stale"], info
     assert not configure(kubelet, settings={"maxPods": 77})["changed"]
-
-
-def descendants(process: int) -> list[int]:
-    """Process ids of all that this process of ours has started, and of what they have."""
-    told = subprocess.run(["pgrep", "--parent", str(process)], check=False, capture_output=True, text=True).stdout
-    return [one for child in map(int, told.split()) for one in (child, *descendants(child))]
 
 
 # ---- secrets

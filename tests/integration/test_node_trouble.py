@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
-from conftest import MANIFESTS, Node, kubelet_with, pod, wait_for, with_env
+from conftest import MANIFESTS, Node, fill, kubelet_with, pod, stops_slowly, wait_for, with_env
 
 
 @pytest.fixture
@@ -117,13 +118,22 @@ def test_full_disk(node: Node, undo: t.Callable[[str], None]) -> None:
     """The kubelet reads a directory on a disk of its own; the pod there runs on."""
     undo(f"{kubelet_with('')} && umount /mnt")
     node.sh(f"mount -t tmpfs -o size=64k tmpfs /mnt && {kubelet_with('--pod-manifest-path=/mnt')}")
-    assert not node.module("static_pod", definition=with_env("web", "old"))["failed"]
-    node.sh("cat /dev/zero > /mnt/.filler", check=False)
+    assert not node.module("static_pod", definition=with_env("web", "old"), settle=0)["failed"]
+    fill(node, "/mnt")
     before = node.files("/mnt"), node.sandboxes("web")
-    result = node.module("static_pod", definition=with_env("web", "x" * 9000))
-    refused(result, "/mnt/web.yaml", "No space left", "nothing was changed")
+    large = "x" * 9000
+    for strategy in ("swap", "replace"):
+        result = node.module("static_pod", definition=with_env("web", large), strategy=strategy)
+        refused(result, "/mnt/web.yaml", "No space left", "nothing was changed")
+    refused(node.module("static_pod", definition=with_env("other", large)), "/mnt/other.yaml", "No space left")
     assert (node.files("/mnt"), node.sandboxes("web")) == before
-    # Taking away needs no space, and is not refused.
+    # These need no space, and are not refused.
+    assert not node.module("static_pod", name="web", state="restarted", settle=0)["failed"]
+    assert not node.module("static_pod", name="web", state="absent")["failed"]
+    node.sh("rm /mnt/.full")
+    result = node.module("static_pod", definition=with_env("web", large), settle=0)
+    assert not result["failed"] and node.text_in("web") == [large], result
+    assert set(node.files("/mnt")) == {"web.yaml"}
     assert not node.module("static_pod", name="web", state="absent")["failed"]
 
 
@@ -162,8 +172,7 @@ def test_containerd_stopped_while_waiting(web: Node, undo: t.Callable[[str], Non
 
 
 def test_kubelet_stopped_while_the_old_pod_stops(node: Node, undo: t.Callable[[str], None]) -> None:
-    slow_stop = {"command": ["sh", "-c", "trap 'sleep 40; exit 0' TERM; while :; do sleep 0.2; done"]}
-    slow = pod("web", terminationGracePeriodSeconds=45, container=slow_stop)
+    slow = pod("web", terminationGracePeriodSeconds=45, container=stops_slowly(40))
     assert not node.module("static_pod", definition=slow)["failed"]
     undo("systemctl start kubelet")
     run = node.start("static_pod", definition=with_env("web", "new"))
@@ -171,6 +180,53 @@ def test_kubelet_stopped_while_the_old_pod_stops(node: Node, undo: t.Callable[[s
     node.sh("systemctl stop kubelet")
     refused(run.result(), "kubelet ended", "the previous manifest", "is in force again")
     assert set(node.files()) == {"web.yaml"}
+
+
+def test_containerd_stopped_while_the_old_pod_stops(node: Node, undo: t.Callable[[str], None]) -> None:
+    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
+    assert not node.module("static_pod", definition=slow, settle=0)["failed"]
+    start = "systemctl start containerd && until crictl info >/dev/null 2>&1; do sleep 0.2; done"
+    undo(start)
+    run = node.start("static_pod", definition=with_env("web", "new"))
+    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
+    node.sh("systemctl stop containerd")
+    refused(run.result(), "container runtime", "the previous manifest", "is in force again")
+    assert set(node.files()) == {"web.yaml"}
+    node.sh(start)
+    result = node.module("static_pod", definition=with_env("web", "new"), settle=0)
+    assert not result["failed"] and node.text_in("web") == ["new"] and len(node.sandboxes("web")) == 1, result
+
+
+def test_somebody_places_a_manifest_while_the_old_pod_stops(node: Node) -> None:
+    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
+    assert not node.module("static_pod", definition=slow, settle=0)["failed"]
+    run = node.start("static_pod", definition=with_env("web", "new"))
+    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
+    node.freeze_run()
+    node.place_by_hand("web.yaml", json.dumps(with_env("web", "by hand")))
+    node.place_by_hand("other.yaml", json.dumps(with_env("other", "by hand")))
+    node.sh(f"kill -CONT {node.lock_holder()}")
+    refused(run.result(), "somebody has put another manifest at", "run again")
+    assert set(node.files()) == {"web.yaml", "other.yaml"}
+    wait_for(lambda: node.text_in("web") == node.text_in("other") == ["by hand"], "both pods of the human")
+    result = node.module("static_pod", definition=with_env("web", "new"), settle=0)
+    assert not result["failed"] and node.text_in("web") == ["new"] and node.text_in("other") == ["by hand"], result
+
+
+def test_a_lost_connection_does_no_harm(node: Node) -> None:
+    """The module goes on by itself when nothing on this side of the connection is left."""
+    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
+    assert not node.module("static_pod", definition=slow, settle=0)["failed"]
+    run = node.start("static_pod", definition=with_env("web", "new"), settle=0)
+    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
+    node.freeze_run()
+    run.lose_connection()
+    assert ".kubestatic.web.yaml.old" in node.files(), "it is still under way"
+    node.sh(f"kill -CONT {node.lock_holder()}")
+    wait_for(lambda: not node.lock_holder(), "the module has ended by itself")
+    assert set(node.files()) == {"web.yaml"} and node.text_in("web") == ["new"]
+    again = node.module("static_pod", definition=with_env("web", "new"), settle=0)
+    assert not again["failed"] and not again["changed"], again
 
 
 def test_crash_loop_that_is_left_for_a_look(web: Node) -> None:
@@ -234,8 +290,6 @@ def test_a_source_that_never_answered(web: Node, undo: t.Callable[[str], None]) 
 
 
 def test_a_pod_of_the_url_source_is_not_ours(node: Node, undo: t.Callable[[str], None]) -> None:
-    import json
-
     node.sh("mkdir -p /srv/pods && cat > /srv/pods/web", stdin=json.dumps(pod("web")))
     undo(f"systemctl stop pods-url; rm -rf /srv/pods; {kubelet_with('')}")
     node.sh("systemd-run --unit=pods-url python3 -m http.server --bind 127.0.0.1 --directory /srv/pods 8099")

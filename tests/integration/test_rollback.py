@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from conftest import MANIFESTS, Node, pod, wait_for, with_env
+from conftest import MANIFESTS, Node, fill, pod, stops_slowly, wait_for, with_env
 
 BACK = "revision 1, the last one that was proven, is in force again and its pod runs"
 
@@ -81,8 +81,7 @@ def test_killed_before_the_proof_and_made_up_for(web: Node) -> None:
 
 
 def test_killed_while_it_goes_back(web: Node) -> None:
-    slow = {"command": ["sh", "-c", "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.2; done"]}
-    never = {**slow, "readinessProbe": {"tcpSocket": {"port": 81}}}
+    never = {**stops_slowly(5), "readinessProbe": {"tcpSocket": {"port": 81}}}
     run = web.start(
         "static_pod", definition=pod("web", container=never, terminationGracePeriodSeconds=10), wait_timeout=5
     )
@@ -130,10 +129,8 @@ def test_a_prestop_hook_that_hangs(node: Node) -> None:
 
 
 def test_a_kubelet_that_is_restarted_while_the_old_pod_stops(node: Node) -> None:
-    slow = {"command": ["sh", "-c", "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.2; done"]}
-    assert not node.module("static_pod", definition=pod("web", terminationGracePeriodSeconds=10, container=slow))[
-        "failed"
-    ]
+    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
+    assert not node.module("static_pod", definition=slow)["failed"]
     run = node.start("static_pod", definition=with_env("web", "new"))
     wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
     node.sh("systemctl restart kubelet")
@@ -153,9 +150,13 @@ def test_a_full_store(web: Node, undo: t.Callable[[str], None]) -> None:
     undo("umount /var/lib/kubestatic; umount /run/small")
     web.sh(
         "mkdir -p /run/small && mount -t tmpfs -o size=256k tmpfs /run/small && cp -a /var/lib/kubestatic/. /run/small/ &&"
-        " mount --bind /run/small /var/lib/kubestatic && dd if=/dev/zero of=/var/lib/kubestatic/full bs=1k 2>/dev/null; true"
+        " mount --bind /run/small /var/lib/kubestatic"
     )
+    fill(web, "/var/lib/kubestatic")
     before = web.files(), web.sandboxes("web")
     result = web.module("static_pod", definition=with_env("web", "new"))
     assert result["failed"] and not result["changed"] and "No space left on device" in result["msg"], result
     assert (web.files(), web.sandboxes("web")) == before
+    web.sh("rm /var/lib/kubestatic/.full")
+    result = web.module("static_pod", definition=with_env("web", "new"), settle=0)
+    assert not result["failed"] and web.text_in("web") == ["new"], result

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Python on a test node loads before a module that shall be killed: the saboteur of tests/crash, at work in it.
 
-It reads ``order.json`` beside it, keys directories and at, and leaves ``struck`` there where it kills.
+It reads ``order.json`` beside it, keys directories, at and only, and leaves ``struck`` there where it kills.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from saboteur import Saboteur
 _HERE = pathlib.Path(__file__).parent
 _ORDER = json.loads((_HERE / "order.json").read_text())
 
-_saboteur = Saboteur(*_ORDER["directories"], at=_ORDER["at"])
+_saboteur = Saboteur(*_ORDER["directories"], at=_ORDER["at"], only=_ORDER["only"])
 _saboteur.before_kill = (_HERE / "struck").write_text
 _start = subprocess.Popen.__init__
 

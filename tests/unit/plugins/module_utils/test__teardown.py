@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _teardown
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Sandbox
 from ansible_collections.kubestatic.node.plugins.module_utils._teardown import Teardown, pod_cgroups
-from ansible_collections.kubestatic.node.plugins.module_utils._watch import Watch, pause
+from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Watch, pause
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, manifest
 
 KEY = ("default", "web-node1")
@@ -39,7 +39,7 @@ def leave(world: World, after: float = 0.0, *, with_volumes: bool = False) -> fl
     teardown = Teardown(node, watch, sandboxes, with_volumes=with_volumes)
     pathlib.Path(world.manifests, "web.yaml").unlink()
     while watch.snapshot.sandboxes:
-        pause([_teardown.Pause(until=None if teardown.look() else teardown.look)])
+        pause([Pause(until=None if teardown.look() else teardown.look)])
         watch.refresh()
     for wait in teardown.wait():
         if not pause([wait]):

@@ -465,7 +465,10 @@ class World(Simulation):
         if any(box.uid == uid and box.stopped is None for box in self.boxes if box.key == key):
             return
         if same or self.now < self._torn.get(key, 0.0):
-            self._retry[key] = self.now + BACKOFF_SECONDS
+            # The same pod again does not queue behind itself: the housekeeping starts it once it is through (HandlePodCleanups).
+            again = self.now < self._through.get(uid, 0.0) or any(box.uid == uid for box in same)
+            tick = self._next(self.now, since=self._began, every=HOUSEKEEPING_SECONDS)
+            self._retry[key] = tick if again else self.now + BACKOFF_SECONDS
             return
         if self.now < self._retry.get(key, 0.0) or self._delayed(uid):
             return
