@@ -159,6 +159,7 @@ class Departure:
         # Where the containers have ended and the kubelet tells why the sandbox stays, it does work on it.
         if not (settings.api_source or settings.url_source) or (complaints and not running):
             raise KubestaticError(self._stuck(complaints, running=bool(running)))
+        self._note_pause()
         self._node.service.stop(holder=self._node.manifest_dir)
         try:
             for container in running:
@@ -170,6 +171,16 @@ class Departure:
             raise
         self.stopped_at = time.time()
         self.forced = True
+
+    def _note_pause(self) -> None:
+        """Where this run is killed, somebody must start the kubelet; a run that changes no manifest has noted nothing yet."""
+        from ansible_collections.kubestatic.node.plugins.module_utils import _recover_pods
+        from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
+
+        changes = OpenChanges(self._node.store)
+        if self._node.manifest_dir not in changes.directories():
+            changes.begin(self._node.manifest_dir, [])
+            _recover_pods.unit(self._node.store).rearm(lambda: True)
 
     def _complaints(self) -> list[str]:
         """What the kubelet has logged about this pod at level E since the wait began."""

@@ -164,7 +164,7 @@ class Journal:
         _file_edit.remove_directories(change.get("directories", []))
         # Without it the note tells of what is undone already, and the next run finds nothing more to undo.
         with contextlib.suppress(KubestaticError):
-            self._store.kubelet_change = _UNDONE
+            self._store.kubelet_change = {**_UNDONE, "unit": change.get("unit", "")}
         return Undone(told, is_whole)
 
     def close(self) -> None:

@@ -107,11 +107,17 @@ def _done(module: AnsibleModule, look: Look, plan: Plan, order: Order, *, unprov
         return Done(False, [], False, plan.reason)
     from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config, _recover_kubelet
 
-    if plan.files or plan.moves or plan.directory:
-        warning = _recover_kubelet.unit(look.store).arm(set_context=_module.context_setter(module))
+    recovery = _recover_kubelet.unit(look.store, kubelet=look.service.unit)
+    is_noted = bool(plan.files or plan.moves or plan.directory)
+    if is_noted:
+        warning = recovery.arm(set_context=_module.context_setter(module))
         if warning:
             module.warn(warning)
-    return _kubelet_config.carry_out(look, plan, order, journal=_journal(module, look.store))
+    try:
+        return _kubelet_config.carry_out(look, plan, order, journal=_journal(module, look.store))
+    finally:
+        if is_noted or unproven:
+            recovery.rearm(lambda: _recover_kubelet.is_open(look.store))
 
 
 def _look(module: AnsibleModule, *, store: Store, tree: Tree) -> Look:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import typing as t
@@ -152,13 +153,13 @@ class KubeletService:
                 f"_PID={pid}",
                 f"--since=@{began - _START_SECONDS:.0f}",
                 f"--until=@{began + _START_SECONDS:.0f}",
-                "--output=short-monotonic",
+                "--output=json",
                 "--no-pager",
                 "--quiet",
             ]
         )
         found = [line for line in out.splitlines() if "Starting kubelet main sync loop" in line]
-        return float(found[-1].partition("]")[0].strip("[ ")) if found else None
+        return _logged_at(found[-1]) if found else None
 
     def _do(self, *words: str) -> None:
         code, out, err = self._run(["systemctl", *words])
@@ -230,3 +231,21 @@ def errors_about(lines: t.Iterable[str], *, path: str, pod: str) -> list[str]:
 def _names(line: str, path: str) -> bool:
     """The line is about this file, and not about one whose name begins like it."""
     return re.search(re.escape(path) + r'(\\?"|: )', line) is not None
+
+
+def _logged_at(entry: str) -> float | None:
+    """When a process wrote this line of klog's (journalctl(1), --output=json), by the clock of time.monotonic().
+
+    The journal tells when it got the line, which is later where the machine was busy; the line tells when it was written.
+    """
+    try:
+        fields = json.loads(entry)
+        received = int(fields["__REALTIME_TIMESTAMP"]) / 1e6
+        header = re.match(r"I\d{4} \d\d:(\d\d):(\d\d\.\d+) ", fields["MESSAGE"])
+        if header is None:
+            return None
+        # The header is in local time, and time zones differ by quarters of an hour.
+        late = (received - 60 * int(header[1]) - float(header[2])) % 900
+        return int(fields["__MONOTONIC_TIMESTAMP"]) / 1e6 - late if late < _START_SECONDS else None
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -11,13 +11,15 @@ yet. It goes when the run has told its story, whether that is a good one or not.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import time
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import UNDER_WAY, Store
 
-UNDER_WAY = "under-way.json"
+_LOCK = "notes.lock"
 
 PODS, KUBELET = "pods", "kubelet"
 
@@ -47,29 +49,47 @@ class OpenChanges:
         }
 
     def begin(self, directory: str, pods: t.Iterable[OpenPod]) -> None:
-        self._store.write(UNDER_WAY, {**self._store.read(UNDER_WAY), directory: [list(pod) for pod in pods]})
+        with alone(self._store):
+            self._store.write(UNDER_WAY, {**self._store.read(UNDER_WAY), directory: [list(pod) for pod in pods]})
 
     def end(self, directory: str) -> None:
-        known = self._store.read(UNDER_WAY)
-        if directory in known:
-            # A note that stays finds nothing to do.
-            with contextlib.suppress(KubestaticError):
-                self._store.write(UNDER_WAY, {path: pods for path, pods in known.items() if path != directory})
+        # A note that stays finds nothing to do.
+        with contextlib.suppress(KubestaticError), alone(self._store):
+            known = self._store.read(UNDER_WAY)
+            self._store.write(UNDER_WAY, {path: pods for path, pods in known.items() if path != directory})
 
     def tell(self, what: str, sentences: t.Sequence[str]) -> None:
         """Keep for the next run what was done without one. `what` is PODS or KUBELET."""
         if not sentences:
             return
         moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-        known = self._store.recovered
-        told = [*known.get(what, []), *(f"{sentence} ({moment}, by the recovery unit)" for sentence in sentences)]
-        self._store.recovered = {**known, what: told}
+        told = [f"{sentence} ({moment}, by the recovery unit)" for sentence in sentences]
+        with contextlib.suppress(KubestaticError), alone(self._store):
+            known = self._store.recovered
+            self._store.recovered = {**known, what: [*known.get(what, []), *told]}
 
 
 def take_told(store: Store, what: str, *, forget: bool) -> list[str]:
     """What was done without a run since the last one."""
-    known = store.recovered
-    told = [str(sentence) for sentence in known.pop(what, [])]
+    told = [str(sentence) for sentence in store.recovered.get(what, [])]
     if told and forget:
-        store.recovered = known
+        with contextlib.suppress(KubestaticError), alone(store):
+            store.recovered = {key: value for key, value in store.recovered.items() if key != what}
     return told
+
+
+@contextlib.contextmanager
+def alone(store: Store) -> t.Iterator[None]:
+    """Within, nobody else changes these notes: runs on other directories and both recovery units share them."""
+    path = os.path.join(store.path, _LOCK)
+    try:
+        os.makedirs(store.path, mode=0o700, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise KubestaticError(f"{path}: cannot be made: {exc.strerror}; make room or make it writable") from None
+    try:
+        # Held for one small file's replacement.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -17,11 +17,11 @@ import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _command, _directory, _recovery_unit
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
-from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
+from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import UNIT, KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
-from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import PODS, UNDER_WAY, OpenChanges, OpenPod
+from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import PODS, OpenChanges, OpenPod
 from ansible_collections.kubestatic.node.plugins.module_utils._recovery_unit import RecoveryUnit
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import UNDER_WAY, Store
 
 if t.TYPE_CHECKING:
     from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
@@ -30,7 +30,13 @@ if t.TYPE_CHECKING:
 
 def unit(store: Store) -> RecoveryUnit:
     return RecoveryUnit(
-        _command.run, store=store, what="pods", room="_recover_pods", note=UNDER_WAY, title="static pods"
+        _command.run,
+        store=store,
+        what="pods",
+        room="_recover_pods",
+        note=UNDER_WAY,
+        title="static pods",
+        before=UNIT,
     )
 
 
@@ -38,36 +44,46 @@ def main() -> None:
     """Do what can be done now, and say it on standard output, which is the journal."""
     store = Store()
     changes = OpenChanges(store)
+    # Whatever becomes of this process: the timer comes again.
+    unit(store).rearm(lambda: bool(changes.directories()))
     for path in changes.directories():
-        _tell(changes, _settle(path))
+        with _leaving_for_later(path), _directory.locked(path):
+            _tell(changes, ManifestDir(path).recover(check_mode=False))
     _recovery_unit.notify_started()
     for path, pods in changes.directories().items():
-        try:
-            with _directory.locked(path):
-                if store.kubelet_stopped_for == path:
-                    _tell(changes, KubeletService(_command.run, store=store).start_after_cut())
-                _tell(changes, _prove(path, pods))
-                changes.end(path)
-        except (KubestaticError, OSError) as exc:
-            # Another run holds the directory, or the kubelet does not run, as at boot: the timer comes again.
-            print(f"{path}: left for later: {exc}", flush=True)
-    unit(store).rearm(is_open=bool(changes.directories()))
+        with _leaving_for_later(path):
+            _finish(path, pods, store=store, changes=changes)
+    unit(store).rearm(lambda: bool(changes.directories()))
+
+
+@contextlib.contextmanager
+def _leaving_for_later(path: str) -> t.Iterator[None]:
+    """Another run holds the directory, the kubelet does not run, as at boot, or nobody has thought of it."""
+    try:
+        yield
+    except Exception as exc:  # noqa: BLE001  # one directory must not keep the others from being looked at
+        print(f"{path}: left for later: {exc}", flush=True)
+
+
+def _finish(path: str, pods: t.Sequence[OpenPod], *, store: Store, changes: OpenChanges) -> None:
+    service = KubeletService(_command.run, store=store)
+    if not os.path.isdir(path):
+        # At boot it may not be mounted yet.
+        service.running()
+        print(f"{path}: is gone, and with it what was under way there", flush=True)
+        changes.end(path)
+        return
+    with _directory.locked(path):
+        if store.kubelet_stopped_for == path:
+            _tell(changes, service.start_after_cut())
+        _tell(changes, _prove(path, pods))
+        changes.end(path)
 
 
 def _tell(changes: OpenChanges, sentences: t.Sequence[str]) -> None:
     for sentence in sentences:
         print(sentence, flush=True)
     changes.tell(PODS, sentences)
-
-
-def _settle(path: str) -> list[str]:
-    """Have each manifest in its place. A directory that is not there may be one that is not mounted yet."""
-    try:
-        with _directory.locked(path):
-            return ManifestDir(path).recover(check_mode=False)
-    except (KubestaticError, OSError) as exc:
-        print(f"{path}: left for later: {exc}", flush=True)
-        return []
 
 
 def _prove(path: str, pods: t.Sequence[OpenPod]) -> list[str]:
@@ -77,8 +93,9 @@ def _prove(path: str, pods: t.Sequence[OpenPod]) -> list[str]:
     from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 
     node = _node.look(_command.run, search_path=os.environ.get("PATH", ""), manifest_dir=path, remember=True)
-    if not node.watches or node.runtime is None:
-        return []
+    if not node.watches:
+        return [f"{path}: the kubelet does not read it, so that no pod can be proven"] if pods else []
+    _node.require_runtime(node)
     directory = ManifestDir(node.manifest_dir)
     revisions = Revisions(node)
     kept = [_kept(pod, node=node, revisions=revisions) for pod in pods]

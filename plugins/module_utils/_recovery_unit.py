@@ -6,7 +6,7 @@
 
 A change arms them before its first step. The service runs the rooms of this collection as they are, from a zip that the node's
 Python executes: at boot before the kubelet, and by the timer some minutes after the change began, again and again until
-nothing is open. Then it stops the timer.
+nothing is open. Who finds that nothing is open stops the timer.
 
 The kubelet waits for no more than the service's start, which ends when files are in their places (Type=notify, systemd.service(5)),
 and for that not longer than TimeoutStartSec. Where nothing is open at boot, the condition spares even a Python.
@@ -42,12 +42,13 @@ _SERVICE = """\
 [Unit]
 Description=Finish or undo a change of {what} whose run was cut off (kubestatic.node)
 ConditionPathExists={note}
-Before=kubelet.service
+Before={before}
 
 [Service]
 Type=notify
 ExecStart={python} -I {program}
 TimeoutStartSec=10
+TimeoutStopSec=5
 
 [Install]
 WantedBy=multi-user.target
@@ -67,16 +68,17 @@ AccuracySec=10s
 class RecoveryUnit:
     """One service with its timer, kubestatic-recover-`what`. `room` has the function main() that it runs.
 
-    `note`: the file in the store that says that a change is open.
+    `note`: the file in the store that says that a change is open. `before`: the unit that waits for it at boot.
     """
 
-    def __init__(self, run: Run, *, store: Store, what: str, room: str, note: str, title: str) -> None:
+    def __init__(self, run: Run, *, store: Store, what: str, room: str, note: str, title: str, before: str) -> None:
         self._run = run
         self._name = f"kubestatic-recover-{what}"
         self._room = room
         self._note = os.path.join(store.path, note)
         self._program = os.path.join(store.path, f"recover-{what}.pyz")
         self._title = title
+        self._before = before
 
     def arm(self, *, set_context: SetContext) -> str:
         """See to it that what begins now is brought to an end. Returns why that cannot be, for a warning; empty where it can."""
@@ -87,16 +89,27 @@ class RecoveryUnit:
             return f"should this run be cut off, only another one can finish or undo it, as {self._name} cannot be set up: {exc}"
         return ""
 
-    def rearm(self, *, is_open: bool) -> None:
-        """The timer is needed as long as a change is open."""
+    def rearm(self, is_open: t.Callable[[], bool]) -> None:
+        """The timer is needed as long as a change is open, and no longer."""
         with contextlib.suppress(KubestaticError):
-            self._systemctl("start" if is_open else "stop", "--no-block", f"{self._name}.timer")
+            if not is_open():
+                self._systemctl("stop", "--no-block", f"{self._name}.timer")
+            # Also where another run has begun a change in between.
+            if is_open():
+                self._systemctl("start", "--no-block", f"{self._name}.timer")
 
     def _install(self, set_context: SetContext) -> None:
         sources = _sources()
         digest = hashlib.sha256(repr(sources).encode()).hexdigest()
         python = sys.executable or "/usr/bin/python3"
-        names = {"what": self._title, "note": self._note, "python": python, "program": self._program, "digest": digest}
+        names = {
+            "what": self._title,
+            "note": self._note,
+            "before": self._before,
+            "python": python,
+            "program": self._program,
+            "digest": digest,
+        }
         service, timer = (os.path.join(UNIT_DIRECTORY, f"{self._name}.{kind}") for kind in ("service", "timer"))
         before = _file_edit.content(service).text
         if before == _SERVICE.format(**names) and os.path.exists(self._program):

@@ -159,10 +159,10 @@ def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[O
     try:
         return rollout.run(changes)
     finally:
-        if any(change.touches_directory for change in changes) and not _manifest_dir.left_behind(node.manifest_dir):
-            from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
+        if node.store.is_under_way and not _manifest_dir.left_behind(node.manifest_dir):
+            from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
 
-            OpenChanges(node.store).end(node.manifest_dir)
+            _preparation.end_note(node)
 
 
 def _recovered(module: AnsibleModule, store: Store) -> list[str]:

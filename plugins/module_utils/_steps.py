@@ -214,11 +214,16 @@ class ChangeSteps:
         comes_back = outcome.change.action == _plan.RESTART
         restarted_at = self._known.note_restart(outcome.change) if comes_back else 0.0
         departure = self._departure(outcome, comes_back=comes_back, restarted_at=restarted_at)
+        # Asked for now, as the gap has begun when it is needed.
+        _ = self._watch.sync_loop_began
         self._require_unedited(outcome.change)
         try:
             self._directory.take_away(outcome.change.filename, for_good=for_good)
             outcome.changed = True
             yield from departure.wait()
+            if for_good:
+                # Nothing is in a hurry now, and the result tells what the runtime still has of it.
+                yield Pause()
         except OSError:
             with contextlib.suppress(OSError):
                 self._directory.put_back(outcome.change.filename)

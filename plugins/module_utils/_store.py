@@ -25,6 +25,7 @@ _STOPPED = "kubelet-stopped.json"
 _START = "kubelet-start.json"
 KUBELET_CHANGE = "kubelet-change.json"
 _RECOVERED = "recovered.json"
+UNDER_WAY = "under-way.json"
 _REVISIONS = "revisions"
 
 # How many downtimes of one pod and one kind of change are kept: enough for a median that one bad day does not move.
@@ -236,6 +237,11 @@ class Store:
         # They only foretell; with an error they would hide what was done.
         with contextlib.suppress(KubestaticError):
             self.write(_DOWNTIMES, {**self.read(_DOWNTIMES), directory: pods})
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a change is noted as open in some manifest directory (see _open_changes)."""
+        return os.path.exists(os.path.join(self.path, UNDER_WAY))
 
     @property
     def recovered(self) -> dict[str, t.Any]:

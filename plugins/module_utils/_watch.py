@@ -62,7 +62,15 @@ class Watch:
         self.pace = 0.0
         self._node = node
         self.kubelet_pid = node.kubelet.pid
+        self._sync_loops: dict[int, float | None] = {}
         self._well_since: dict[str, float] = {}
+
+    @property
+    def sync_loop_began(self) -> float | None:
+        """See KubeletService; the journal is asked once for each kubelet."""
+        if self.kubelet_pid not in self._sync_loops:
+            self._sync_loops[self.kubelet_pid] = self._node.service.sync_loop_began(self.kubelet_pid)
+        return self._sync_loops[self.kubelet_pid]
 
     def refresh(self) -> Trouble | None:
         """Take a new snapshot. Returns what makes further waiting pointless, once it has lasted."""

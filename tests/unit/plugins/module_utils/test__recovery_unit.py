@@ -33,7 +33,13 @@ class Node:
     def arm(self, *, room: str = "_recover_pods") -> str:
         self.store.write("placed.json", {"/m": {}})
         unit = RecoveryUnit(
-            self._run, store=self.store, what="pods", room=room, note="under-way.json", title="static pods"
+            self._run,
+            store=self.store,
+            what="pods",
+            room=room,
+            note="under-way.json",
+            title="static pods",
+            before="kubelet.service",
         )
         return unit.arm(set_context=lambda _path, _final: None)
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import itertools
+import datetime
+import json
 import pathlib
 import statistics
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _teardown
+from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_service, _teardown
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Sandbox
 from ansible_collections.kubestatic.node.plugins.module_utils._teardown import Teardown, pod_cgroups
 from ansible_collections.kubestatic.node.plugins.module_utils._watch import Pause, Watch, pause
@@ -35,8 +36,10 @@ def leave(world: World, after: float = 0.0, *, with_volumes: bool = False) -> fl
     node = world.node()
     watch = Watch(node)
     watch.refresh()
-    sandboxes = watch.snapshot.sandboxes
-    teardown = Teardown(node, watch, sandboxes, with_volumes=with_volumes)
+    return gone_after(world, watch, Teardown(node, watch, watch.snapshot.sandboxes, with_volumes=with_volumes))
+
+
+def gone_after(world: World, watch: Watch, teardown: Teardown) -> float:
     pathlib.Path(world.manifests, "web.yaml").unlink()
     while watch.snapshot.sandboxes:
         pause([Pause(until=None if teardown.look() else teardown.look)])
@@ -86,16 +89,45 @@ def test_nothing_is_left_of_the_cgroup(world: World) -> None:
         assert world.cgroups() == set()
 
 
-def test_a_kubelet_that_was_started_anew_ticks_otherwise(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kubelet_that_was_started_anew_ticks_otherwise(world: World) -> None:
     """Nothing is known of its ticks, so that the wait ends when its next relist has certainly been."""
-    late = [leave(anew(world, number), moment) for number, moment in enumerate(MOMENTS[::4])]
-    monkeypatch.setattr(
-        Watch, "kubelet_pid", property(lambda _watch: next(pids), lambda _watch, _pid: None), raising=False
-    )
-    pids = itertools.count(1)
-    unknown = [leave(anew(world, number), moment) for number, moment in enumerate(MOMENTS[::4], start=40)]
-    assert statistics.median(unknown) > 0.3 > statistics.median(late)
-    assert 0 <= min(unknown) <= max(unknown) < 1.3
+    late = []
+    for number, moment in enumerate(MOMENTS[::4]):
+        anew(world, number).sleep(moment)
+        watch = Watch(world.node())
+        watch.refresh()
+        teardown = Teardown(world.node(), watch, watch.snapshot.sandboxes, with_volumes=False)
+        watch.kubelet_pid += 1
+        late.append(gone_after(world, watch, teardown))
+    assert statistics.median(late) > 0.3
+    assert 0 <= min(late) <= max(late) < 1.3
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        "no JSON",
+        "{}",
+        '{"MESSAGE": "Starting kubelet main sync loop", "__REALTIME_TIMESTAMP": "1", "__MONOTONIC_TIMESTAMP": "1"}',
+    ],
+)
+def test_a_line_that_does_not_tell_when_it_was_written(entry: str) -> None:
+    assert _kubelet_service._logged_at(entry) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "late"), [("16:07:41.250000", 0.75), ("21:52:41.900000", 0.1), ("16:07:42.000000", 0.0)]
+)
+def test_a_line_tells_when_it_was_written_and_not_when_the_journal_got_it(header: str, late: float) -> None:
+    """In whatever time zone."""
+    received = datetime.datetime(2026, 11, 26, 16, 7, 42, tzinfo=datetime.timezone.utc).timestamp()
+    entry = {
+        "__REALTIME_TIMESTAMP": f"{received * 1e6:.0f}",
+        "__MONOTONIC_TIMESTAMP": "5000000",
+        "MESSAGE": f'I1126 {header}   11994 kubelet.go:2673] "Starting kubelet main sync loop"',
+    }
+    assert _kubelet_service._logged_at(json.dumps(entry)) == pytest.approx(5 - late)
 
 
 def test_without_a_cgroup_to_be_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_a_swap_is_finished_proven_and_told(node: Node, capsys: pytest.CaptureFi
     node.recover()
     assert node.web.read_text() == NEW
     assert node.world.pods() == {"web-node1": "good:2"}
-    assert node.open == {} and node.world.recovery_commands == [START, STOP]
+    assert node.open == {} and node.world.recovery_commands == [START, START, STOP]
     put = f"{node.web}: put the new manifest in force, an earlier run was cut off"
     assert capsys.readouterr().out == f"{put}\npod default/web: runs from {node.web}\n"
     later = node.change(content=NEW)
@@ -119,7 +119,7 @@ def test_before_the_kubelet_runs_manifests_alone_are_brought_into_place(node: No
     node.world.kubelet_runs = False
     node.recover()
     assert node.web.read_text() == NEW
-    assert node.open and node.world.recovery_commands == [START, START]
+    assert node.open and node.world.recovery_commands == [START, START, START]
     node.world.run(["systemctl", "start", "kubelet.service"])
     node.world.settle(5.0)
     node.recover()
@@ -161,13 +161,38 @@ def test_a_kubelet_that_was_held_down_is_started(node: Node) -> None:
 
 def test_nothing_open_is_nothing_to_do(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     node.recover()
-    assert capsys.readouterr().out == "" and node.world.recovery_commands == [STOP]
+    assert capsys.readouterr().out == "" and node.world.recovery_commands == [STOP, STOP]
 
 
-def test_a_directory_that_is_not_there_may_come_back(node: Node) -> None:
+def test_a_directory_that_is_not_there_may_come_back_until_the_kubelet_runs(node: Node) -> None:
     node.store.write("under-way.json", {"/nowhere": []})
+    node.world.kubelet_runs = False
+    node.world.end_process()
     node.recover()
     assert node.open == {"/nowhere": []}
+    node.world.run(["systemctl", "start", "kubelet.service"])
+    node.recover()
+    assert node.open == {}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_that_ends_leaves_nothing_open(node: Node, fails: bool) -> None:
+    result = node.change(content=BAD if fails else NEW, settle=2)
+    assert bool(result.get("failed")) is fails
+    assert node.open == {} and node.world.recovery_commands == [START, STOP]
+
+
+def test_a_kubelet_that_is_held_down_is_noted_though_no_manifest_changes(node: Node) -> None:
+    """The manifest is gone already, and its pod is stopped through the runtime."""
+    node.world.sources_ready = False
+    node.world.arguments.append("--kubeconfig=/k")
+    node.world.end_process()
+    node.web.unlink()
+    noted = []
+    node.world.on_command = lambda command: noted.append(node.open) if command.startswith("systemctl stop") else None
+    assert not node.change(name="web", state="absent").get("failed")
+    assert noted == [{node.world.manifests: []}] and node.open == {}
+    assert node.world.recovery_commands == [START, STOP]
 
 
 def test_a_store_that_takes_no_note_refuses_the_change(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
