@@ -152,5 +152,16 @@ def test_nothing_is_left_after_uninstall(node: Node) -> None:
     cut_off_in_a_swap(node)
     node.playbook("kubestatic.node.uninstall")
     assert node.text_in("web") == ["new"] and set(node.files()) == {"web.yaml"}
-    assert node.sh(f"find {STORE} 2>/dev/null; find /etc/systemd/system -name 'kubestatic*'", check=False) == ""
+    assert node.sh(f"find {STORE} 2>/dev/null; find /etc/systemd -name 'kubestatic-recover*'", check=False) == ""
     node.playbook("kubestatic.node.uninstall")
+
+
+def test_uninstall_loses_no_configuration(node: Node) -> None:
+    with kubelets.kept(node):
+        before, old = kubelets.files(node), kubelets.pid(node)
+        run = node.start("kubelet_config", settings={"maxPods": 78}, settle=120)
+        wait_for(lambda: kubelets.pid(node) not in (old, "0"), "the kubelet was started on the new configuration")
+        node.kill_run(run, STORE)
+        node.playbook("kubestatic.node.uninstall")
+        assert kubelets.files(node) == before
+        wait_for(lambda: kubelets.healthy(node), "the kubelet is well again")
