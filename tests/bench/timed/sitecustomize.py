@@ -38,26 +38,38 @@ def _timed(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
     return call
 
 
+class _Loader(importlib.abc.Loader):
+    """Loads as the one that it stands for, which other modules share, and puts the clocks in."""
+
+    def __init__(self, real: t.Any, classes: t.Mapping[str, t.Sequence[str]]) -> None:
+        self._real = real
+        self._classes = classes
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(self._real, name)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> t.Any:
+        return self._real.create_module(spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        self._real.exec_module(module)
+        for name, functions in self._classes.items():
+            kind = getattr(module, name)
+            for function in functions:
+                setattr(kind, function, _timed(getattr(kind, function)))
+
+
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what the other finders find, and puts the clocks in once it is loaded."""
+    """Finds what the other finders find."""
 
     def find_spec(self, name: str, path: t.Any, target: t.Any = None) -> importlib.machinery.ModuleSpec | None:
         classes = _TIMED.get(name.rpartition(".")[2])
-        others = (finder for finder in sys.meta_path if finder is not self)
-        spec = (
-            next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None) if classes else None
-        )
-        if spec is None or spec.loader is None or classes is None:
+        if classes is None:
             return None
-        load = spec.loader.exec_module
-
-        def exec_module(module: types.ModuleType) -> None:
-            load(module)
-            for kind, functions in classes.items():
-                for function in functions:
-                    setattr(getattr(module, kind), function, _timed(getattr(getattr(module, kind), function)))
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this one loader, for this one module
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is not None:
+            spec.loader = _Loader(spec.loader, classes)
         return spec
 
 
