@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from _common import Problem, cache_dir, digest, run, say
-from _inventory import Node, read_nodes, subnet
+from _inventory import Node, all_nodes, subnet
 
 NETWORK = "kubestatic"
 _LABEL = "kubestatic.recipe"
@@ -48,7 +48,7 @@ def ssh_command(node: Node) -> list[str]:
 
 def _run_arguments(node: Node) -> list[str]:
     """Return the arguments of `podman run` for a node, up to label and image (reasons: README.md, Traps)."""
-    others = [f"--add-host={other.name}:{other.address}" for other in read_nodes() if other != node]
+    others = [f"--add-host={other.name}:{other.address}" for other in all_nodes() if other != node]
     return [
         *("--runtime=runc", "run", "--detach", "--privileged", "--systemd=always", "--cgroupns=private"),
         *("--stop-signal=SIGRTMIN+3", "--ulimit=nofile=20000:20000", "--ulimit=nproc=4096:4096"),
@@ -61,7 +61,7 @@ def _run_arguments(node: Node) -> list[str]:
 
 def recipe(image: str) -> str:
     """Return the digest of all that a node is made from: it is kept while this stays the same."""
-    arguments = [part for node in read_nodes() for part in _run_arguments(node)]
+    arguments = [part for node in all_nodes() for part in _run_arguments(node)]
     return digest(image, ssh_key().with_suffix(".pub").read_text(), *arguments)
 
 

@@ -14,7 +14,7 @@ import _containers
 import _image
 import _programs
 from _common import HERE, Problem, cache_dir, locked, main_guard, need_commands, remove_cache, say
-from _inventory import Node, read_nodes
+from _inventory import MASTERS, Node, all_nodes, read_nodes
 
 _NETAVARK = "/usr/lib/podman/netavark"
 
@@ -25,10 +25,10 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the nodes; those that run from the same recipe are kept")
     up.add_argument("--fresh", action="store_true", help="make them anew in any case")
+    up.add_argument("nodes", nargs="*", metavar="NODE", help="only these (default: the masters of inventory.yml)")
     down = commands.add_parser("down", help="remove containers and volumes")
-    for one in (up, down):
-        one.add_argument("nodes", nargs="*", metavar="NODE", help="only these (default: all of inventory.yml)")
-    commands.add_parser("status", help="one line per node; exit code 1 unless all are ready")
+    down.add_argument("nodes", nargs="*", metavar="NODE", help="only these (default: all of inventory.yml)")
+    commands.add_parser("status", help="one line per master or running node; exit code 1 unless each is ready")
     commands.add_parser("build", help="build the programs")
     commands.add_parser("image", help="build the programs and the image")
     commands.add_parser("clean", help="down, and remove network, images and the cache")
@@ -40,9 +40,10 @@ def main() -> int:
         return 0
     with locked("nodes"):
         if chosen.command == "up":
-            bring_up(_select(chosen.nodes), fresh=chosen.fresh)
+            nodes = _select(chosen.nodes) or read_nodes()
+            bring_up(nodes, fresh=chosen.fresh)
         elif chosen.command == "down":
-            take_down(_select(chosen.nodes))
+            take_down(_select(chosen.nodes) or all_nodes())
         elif chosen.command == "image":
             make_image()
         else:
@@ -87,7 +88,7 @@ def status() -> int:
         raise Problem("podman is not installed. Run: make nodes")
     running = _containers.running_recipes()
     code = 0
-    for node in read_nodes():
+    for node in [node for node in all_nodes() if node.group == MASTERS or node.container in running]:
         missing = _containers.check(node) if node.container in running else "not running"
         code = 1 if missing else code
         print(f"{node.name}\t{node.address}\t{missing or 'ready'}")
@@ -104,7 +105,7 @@ def take_down(nodes: list[Node]) -> None:
 def clean() -> None:
     """Remove everything: nodes, network, images, cache."""
     if shutil.which("podman"):
-        _containers.remove(read_nodes())
+        _containers.remove(all_nodes())
         _containers.remove_network()
         _image.remove_all()
     remove_cache()
@@ -112,13 +113,13 @@ def clean() -> None:
 
 
 def _select(names: list[str]) -> list[Node]:
-    """Return the nodes of these names, or all."""
-    nodes = read_nodes()
+    """Return the nodes of these names."""
+    nodes = all_nodes()
     unknown = set(names) - {node.name for node in nodes}
     if unknown:
         known = ", ".join(node.name for node in nodes)
         raise Problem(f"no node {', '.join(sorted(unknown))} in inventory.yml; there are: {known}")
-    return [node for node in nodes if not names or node.name in names]
+    return [node for node in nodes if node.name in names]
 
 
 def _tell_how_to_reach(nodes: list[Node]) -> None:

@@ -39,18 +39,21 @@ def test_mirror_is_the_source_whose_path_ends_in_debian(tmp_path: Path, name: st
     assert _image.mirror(tmp_path) == expected
 
 
-def test_inventory_has_three_nodes_in_one_network() -> None:
-    nodes = _inventory.read_nodes()
-    assert [node.name for node in nodes] == ["node1", "node2", "node3"]
-    assert len({node.address for node in nodes}) == 3
+def test_inventory_has_three_masters_and_one_worker_on_demand_in_one_network() -> None:
+    nodes = _inventory.all_nodes()
+    assert [node.name for node in _inventory.read_nodes()] == ["node1", "node2", "node3"]
+    assert [node.name for node in nodes if node.group == "workers"] == ["node4"]
+    assert len({node.address for node in nodes}) == 4
     assert _inventory.subnet(nodes).prefixlen == 24
 
 
 def test_inventory_is_read_as_ansible_reads_it() -> None:
     yaml = pytest.importorskip("yaml")
-    hosts = yaml.safe_load(_inventory.INVENTORY.read_text())["masters"]["hosts"]
-    assert {node.name: node.address for node in _inventory.read_nodes()} == {
-        name: variables["ansible_host"] for name, variables in hosts.items()
+    groups = yaml.safe_load(_inventory.INVENTORY.read_text())
+    assert {(node.group, node.name, node.address) for node in _inventory.all_nodes()} == {
+        (group, name, variables["ansible_host"])
+        for group, content in groups.items()
+        for name, variables in content.get("hosts", {}).items()
     }
 
 
