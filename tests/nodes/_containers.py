@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import _control_plane
 from _common import Problem, cache_dir, digest, run, say
 from _inventory import Node, all_nodes, subnet
 
@@ -56,6 +58,7 @@ def _run_arguments(node: Node) -> list[str]:
         *others,
         f"--volume={node.container}:/var",
         f"--volume={ssh_key().with_suffix('.pub')}:/root/.ssh/authorized_keys:ro",
+        f"--volume={_control_plane.directory()}:{_control_plane.MOUNT}:ro",
     ]
 
 
@@ -86,6 +89,7 @@ def start(nodes: list[Node], *, image: str) -> None:
     if subprocess.run(["podman", "network", "exists", NETWORK], check=False).returncode != 0:
         run(["podman", "network", "create", "--disable-dns", f"--subnet={subnet(nodes)}", NETWORK])
     ssh_key()
+    _control_plane.directory().mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(len(nodes)) as pool:
         list(pool.map(lambda node: _start_one(node, image=image), nodes))
 
@@ -103,6 +107,12 @@ def _start_one(node: Node, *, image: str) -> None:
             raise Problem(f"{node.name} is not ready after {_READY_SECONDS} s: {missing}\n{log}")
         time.sleep(0.3)
     say(f"{node.name} is ready ({time.monotonic() - began:.1f} s)")
+
+
+def run_on(nodes: list[Node], command: Callable[[Node], str]) -> None:
+    """Run a command on each node, side by side; a Problem tells what failed."""
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(lambda node: run([*ssh_command(node), command(node)]), nodes))
 
 
 def remove(nodes: list[Node]) -> None:

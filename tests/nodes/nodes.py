@@ -11,6 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import _containers
+import _control_plane
 import _image
 import _programs
 from _common import HERE, Problem, cache_dir, locked, main_guard, need_commands, remove_cache, say
@@ -29,7 +30,9 @@ def main() -> int:
     down = commands.add_parser("down", help="remove containers and volumes")
     down.add_argument("nodes", nargs="*", metavar="NODE", help="only these (default: all of inventory.yml)")
     commands.add_parser("status", help="one line per master or running node; exit code 1 unless each is ready")
-    commands.add_parser("build", help="build the programs")
+    build = commands.add_parser("build", help="build the programs")
+    for one in (up, build):
+        one.add_argument("--control-plane", action="store_true", help="and what a control plane is made of")
     commands.add_parser("image", help="build the programs and the image")
     commands.add_parser("clean", help="down, and remove network, images and the cache")
     chosen = parser.parse_args()
@@ -37,11 +40,13 @@ def main() -> int:
         return status()
     if chosen.command == "build":
         _programs.build_node_programs()
+        if chosen.control_plane:
+            _control_plane.make()
         return 0
     with locked("nodes"):
         if chosen.command == "up":
             nodes = _select(chosen.nodes) or read_nodes()
-            bring_up(nodes, fresh=chosen.fresh)
+            bring_up(nodes, fresh=chosen.fresh, control_plane=chosen.control_plane)
         elif chosen.command == "down":
             take_down(_select(chosen.nodes) or all_nodes())
         elif chosen.command == "image":
@@ -51,9 +56,11 @@ def main() -> int:
     return 0
 
 
-def bring_up(nodes: list[Node], *, fresh: bool) -> None:
+def bring_up(nodes: list[Node], *, fresh: bool, control_plane: bool) -> None:
     """Start nodes, and keep those that are ready and made from what a new one would be made from."""
     make_image()
+    if control_plane:
+        _control_plane.make()
     image = _image.node_image()
     wanted = _containers.recipe(image)
     running = {} if fresh else _containers.running_recipes()
@@ -66,6 +73,10 @@ def bring_up(nodes: list[Node], *, fresh: bool) -> None:
     if anew:
         say(f"starting {', '.join(node.name for node in anew)}")
         _containers.start(anew, image=image)
+    if control_plane:
+        # What runs on other nodes are no pods of a control plane.
+        _containers.run_on(nodes, lambda node: f"kubestatic-control-plane {'images' if node.group == MASTERS else ''}")
+        say("programs and images of a control plane are there")
     _tell_how_to_reach(nodes)
 
 
