@@ -21,12 +21,14 @@ _LABEL = "kubestatic.recipe"
 _READY_SECONDS = 90
 _INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 # All that a test may count on. Each line ends the check, and its text says what is missing.
-_READY_CHECK = """
+_RUNTIME_CHECK = """
 missing() { echo "$1"; exit 1; }
 test -e /var/lib/containerd/kubestatic-images || missing "pod images are not imported yet"
-curl -sf -o /dev/null http://127.0.0.1:10248/healthz || missing "kubelet does not answer on 127.0.0.1:10248/healthz"
 crictl info | tr -d ' \\n' | grep -q '"type":"NetworkReady","status":true\\|"status":true,"type":"NetworkReady"' ||
     missing "containerd has no pod network yet"
+"""
+_KUBELET_CHECK = """
+curl -sf -o /dev/null http://127.0.0.1:10248/healthz || missing "kubelet does not answer on 127.0.0.1:10248/healthz"
 test -d /etc/kubelet.d || missing "/etc/kubelet.d is not there"
 """
 
@@ -74,9 +76,10 @@ def running_recipes() -> dict[str, str]:
     return {one["Names"][0]: one["Labels"][_LABEL] for one in listed or []}
 
 
-def check(node: Node) -> str:
-    """Return why a node is not ready, or an empty text when it is."""
-    done = subprocess.run([*ssh_command(node), "sh"], input=_READY_CHECK, capture_output=True, text=True, check=False)
+def check(node: Node, *, bare: bool = False) -> str:
+    """Return why a node is not ready, or an empty text when it is; a bare one has no kubelet that answers."""
+    script = _RUNTIME_CHECK if bare else _RUNTIME_CHECK + _KUBELET_CHECK
+    done = subprocess.run([*ssh_command(node), "sh"], input=script, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stdout.strip() or done.stderr.strip() or "no answer over ssh")
 
 

@@ -9,6 +9,7 @@ import argparse
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import _containers
 import _control_plane
@@ -26,6 +27,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the nodes; those that run from the same recipe are kept")
     up.add_argument("--fresh", action="store_true", help="make them anew in any case")
+    up.add_argument("--bare", action="store_true", help="leave nothing on them that configures a kubelet")
     up.add_argument("nodes", nargs="*", metavar="NODE", help="only these (default: the masters of inventory.yml)")
     down = commands.add_parser("down", help="remove containers and volumes")
     down.add_argument("nodes", nargs="*", metavar="NODE", help="only these (default: all of inventory.yml)")
@@ -46,7 +48,7 @@ def main() -> int:
     with locked("nodes"):
         if chosen.command == "up":
             nodes = _select(chosen.nodes) or read_nodes()
-            bring_up(nodes, fresh=chosen.fresh, control_plane=chosen.control_plane)
+            bring_up(nodes, fresh=chosen.fresh, control_plane=chosen.control_plane, bare=chosen.bare)
         elif chosen.command == "down":
             take_down(_select(chosen.nodes) or all_nodes())
         elif chosen.command == "image":
@@ -56,7 +58,7 @@ def main() -> int:
     return 0
 
 
-def bring_up(nodes: list[Node], *, fresh: bool, control_plane: bool) -> None:
+def bring_up(nodes: list[Node], *, fresh: bool, control_plane: bool, bare: bool) -> None:
     """Start nodes, and keep those that are ready and made from what a new one would be made from."""
     make_image()
     if control_plane:
@@ -66,7 +68,7 @@ def bring_up(nodes: list[Node], *, fresh: bool, control_plane: bool) -> None:
     running = {} if fresh else _containers.running_recipes()
     same = [node for node in nodes if running.get(node.container) == wanted]
     with ThreadPoolExecutor(len(nodes)) as pool:
-        problems = dict(zip(same, pool.map(_containers.check, same), strict=True))
+        problems = dict(zip(same, pool.map(partial(_containers.check, bare=bare), same), strict=True))
     for node, missing in problems.items():
         say(f"{node.name} {f'is made anew: {missing}' if missing else 'is running and kept'}")
     anew = [node for node in nodes if problems.get(node, "not running")]
@@ -77,6 +79,9 @@ def bring_up(nodes: list[Node], *, fresh: bool, control_plane: bool) -> None:
         # What runs on other nodes are no pods of a control plane.
         _containers.run_on(nodes, lambda node: f"kubestatic-control-plane {'images' if node.group == MASTERS else ''}")
         say("programs and images of a control plane are there")
+    if bare:
+        _containers.run_on(nodes, lambda _node: "kubestatic-bare")
+        say("nothing is configured any more")
     _tell_how_to_reach(nodes)
 
 
