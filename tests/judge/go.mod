@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: kubestatic.node contributors
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// The same versions as tests/nodes/programs/kubelet-1.37.2, so that Go's build cache serves both.
+// The same versions as tests/nodes/programs/kubernetes-1.37.2, so that Go's build cache serves both.
 module kubestatic.node/tests/judge
 
 go 1.26.0

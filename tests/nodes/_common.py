@@ -28,7 +28,19 @@ cache_dir = env.cache_dir
 _STARTED = time.monotonic()
 _PRINT_LOCK = threading.Lock()
 # All that this project puts into the cache directory, which a user may share with others.
-_CACHED = ("bin", "collections", "go-*", "node-path", "nox", "pytest", "schema", "ssh", "venvs", ".*.lock")
+_CACHED = (
+    "bin",
+    "collections",
+    "control-plane",
+    "go-*",
+    "node-path",
+    "nox",
+    "pytest",
+    "schema",
+    "ssh",
+    "venvs",
+    ".*.lock",
+)
 
 
 def remove_cache() -> None:

@@ -8,23 +8,27 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import _control_plane
 from _common import Problem, cache_dir, digest, run, say
-from _inventory import Node, read_nodes, subnet
+from _inventory import Node, all_nodes, subnet
 
 NETWORK = "kubestatic"
 _LABEL = "kubestatic.recipe"
 _READY_SECONDS = 90
 _INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 # All that a test may count on. Each line ends the check, and its text says what is missing.
-_READY_CHECK = """
+_RUNTIME_CHECK = """
 missing() { echo "$1"; exit 1; }
 test -e /var/lib/containerd/kubestatic-images || missing "pod images are not imported yet"
-curl -sf -o /dev/null http://127.0.0.1:10248/healthz || missing "kubelet does not answer on 127.0.0.1:10248/healthz"
 crictl info | tr -d ' \\n' | grep -q '"type":"NetworkReady","status":true\\|"status":true,"type":"NetworkReady"' ||
     missing "containerd has no pod network yet"
+"""
+_KUBELET_CHECK = """
+curl -sf -o /dev/null http://127.0.0.1:10248/healthz || missing "kubelet does not answer on 127.0.0.1:10248/healthz"
 test -d /etc/kubelet.d || missing "/etc/kubelet.d is not there"
 """
 
@@ -48,7 +52,7 @@ def ssh_command(node: Node) -> list[str]:
 
 def _run_arguments(node: Node) -> list[str]:
     """Return the arguments of `podman run` for a node, up to label and image (reasons: README.md, Traps)."""
-    others = [f"--add-host={other.name}:{other.address}" for other in read_nodes() if other != node]
+    others = [f"--add-host={other.name}:{other.address}" for other in all_nodes() if other != node]
     return [
         *("--runtime=runc", "run", "--detach", "--privileged", "--systemd=always", "--cgroupns=private"),
         *("--stop-signal=SIGRTMIN+3", "--ulimit=nofile=20000:20000", "--ulimit=nproc=4096:4096"),
@@ -56,12 +60,13 @@ def _run_arguments(node: Node) -> list[str]:
         *others,
         f"--volume={node.container}:/var",
         f"--volume={ssh_key().with_suffix('.pub')}:/root/.ssh/authorized_keys:ro",
+        f"--volume={_control_plane.directory()}:{_control_plane.MOUNT}:ro",
     ]
 
 
 def recipe(image: str) -> str:
     """Return the digest of all that a node is made from: it is kept while this stays the same."""
-    arguments = [part for node in read_nodes() for part in _run_arguments(node)]
+    arguments = [part for node in all_nodes() for part in _run_arguments(node)]
     return digest(image, ssh_key().with_suffix(".pub").read_text(), *arguments)
 
 
@@ -71,9 +76,10 @@ def running_recipes() -> dict[str, str]:
     return {one["Names"][0]: one["Labels"][_LABEL] for one in listed or []}
 
 
-def check(node: Node) -> str:
-    """Return why a node is not ready, or an empty text when it is."""
-    done = subprocess.run([*ssh_command(node), "sh"], input=_READY_CHECK, capture_output=True, text=True, check=False)
+def check(node: Node, *, bare: bool = False) -> str:
+    """Return why a node is not ready, or an empty text when it is; a bare one has no kubelet that answers."""
+    script = _RUNTIME_CHECK if bare else _RUNTIME_CHECK + _KUBELET_CHECK
+    done = subprocess.run([*ssh_command(node), "sh"], input=script, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stdout.strip() or done.stderr.strip() or "no answer over ssh")
 
 
@@ -86,6 +92,7 @@ def start(nodes: list[Node], *, image: str) -> None:
     if subprocess.run(["podman", "network", "exists", NETWORK], check=False).returncode != 0:
         run(["podman", "network", "create", "--disable-dns", f"--subnet={subnet(nodes)}", NETWORK])
     ssh_key()
+    _control_plane.directory().mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(len(nodes)) as pool:
         list(pool.map(lambda node: _start_one(node, image=image), nodes))
 
@@ -103,6 +110,12 @@ def _start_one(node: Node, *, image: str) -> None:
             raise Problem(f"{node.name} is not ready after {_READY_SECONDS} s: {missing}\n{log}")
         time.sleep(0.3)
     say(f"{node.name} is ready ({time.monotonic() - began:.1f} s)")
+
+
+def run_on(nodes: list[Node], command: Callable[[Node], str]) -> None:
+    """Run a command on each node, side by side; a Problem tells what failed."""
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(lambda node: run([*ssh_command(node), command(node)]), nodes))
 
 
 def remove(nodes: list[Node]) -> None:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from _common import HERE, Problem, digest, failure_text, need_commands, run, say, tree_digest
-from _programs import node_groups, node_programs, ready_made
+from _programs import identity, node_programs, variant
 
 SUITE = "bookworm"
 PACKAGES = (
@@ -55,20 +55,8 @@ def base_image() -> str:
 
 def node_image() -> str:
     """Return the name of the image that nodes run; another one as soon as a file or a program in it differs."""
-    programs = [part for name, path in node_programs().items() for part in (name, _identity(path))]
-    variant = "ready-made" if ready_made() else node_groups()[0].name
-    return f"{_REPOSITORY}/node-{variant}:{digest(base_image(), tree_digest(HERE / 'node'), *_ENABLED, *_MASKED, *programs)}"
-
-
-def _identity(program: Path) -> str:
-    """Return what tells this build of a program from another one."""
-    stamp = program.parent / ".recipe"
-    if not ready_made() and stamp.exists():
-        return stamp.read_text()
-    if not program.exists():
-        return "missing"
-    status = program.stat()
-    return f"{program} {status.st_size} {status.st_mtime_ns}"
+    programs = [part for name, path in node_programs().items() for part in (name, identity(path))]
+    return f"{_REPOSITORY}/node-{variant()}:{digest(base_image(), tree_digest(HERE / 'node'), *_ENABLED, *_MASKED, *programs)}"
 
 
 def exists(image: str) -> bool:

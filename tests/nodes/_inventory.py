@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from _common import HERE, Problem
 
 INVENTORY = HERE / "inventory.yml"
-_HOST = re.compile(r"^ +(?P<name>[a-z0-9][a-z0-9.-]*):\s*\n +ansible_host:\s*[\"']?(?P<address>[0-9.]+)", re.MULTILINE)
+MASTERS = "masters"
+_GROUP_OR_HOST = re.compile(
+    r"^(?P<group>\w+):|^ +(?P<name>[a-z0-9][a-z0-9.-]*):\s*\n +ansible_host:\s*[\"']?(?P<address>[0-9.]+)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
 class Node:
-    """One test node: its host name and its fixed address."""
+    """One test node: its host name, its fixed address and its group in the inventory."""
 
     name: str
     address: str
+    group: str
 
     @property
     def container(self) -> str:
@@ -29,8 +33,18 @@ class Node:
 
 
 def read_nodes() -> list[Node]:
-    """Return the nodes in the order of the inventory."""
-    nodes = [Node(name=hit["name"], address=hit["address"]) for hit in _HOST.finditer(INVENTORY.read_text())]
+    """Return the nodes that there are where nobody asks for others: the masters."""
+    return [node for node in all_nodes() if node.group == MASTERS]
+
+
+def all_nodes() -> list[Node]:
+    """Return the nodes in the order of the inventory, with those that only start when they are named."""
+    group, nodes = "", []
+    for hit in _GROUP_OR_HOST.finditer(INVENTORY.read_text()):
+        if hit["group"]:
+            group = hit["group"]
+        else:
+            nodes.append(Node(name=hit["name"], address=hit["address"], group=group))
     if not nodes:
         raise Problem(f"{INVENTORY}: no host with an ansible_host found")
     for node in nodes:

@@ -10,7 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from _common import HERE, Problem, cache_dir, digest, follow, locked, run, say
 
 PROGRAMS = HERE / "programs"
 DEFAULT_KUBELET_VERSION = "1.37.2"
-_NODE_PROGRAMS = ("kubelet", "crictl")
+# What `go build` calls a program, where its users call it otherwise.
+_USUAL_NAMES = {"server": "etcd"}
 # What each main module wants to be told about its version, as `-X` flags of the linker.
 _VERSION_VARIABLES = {
     "k8s.io/kubernetes": {
@@ -50,10 +53,10 @@ class Group:
         """Return the text of go.mod."""
         return (self.directory / "go.mod").read_text()
 
-    def programs(self) -> list[str]:
-        """Return the names of the programs that go.mod lists as tools: the last part of each that is no version."""
-        tools = re.findall(r"^(?:tool |\t)([\w./-]+)$", self.go_mod(), re.MULTILINE)
-        return [[part for part in tool.split("/") if not re.fullmatch(r"v\d+", part)][-1] for tool in tools]
+    def tools(self) -> dict[str, str]:
+        """Return the packages that go.mod lists as tools, by the names of their programs."""
+        packages = re.findall(r"^(?:tool |\t)([\w./-]+)$", self.go_mod(), re.MULTILINE)
+        return {_USUAL_NAMES.get(name, name): package for package in packages for name in [_built_name(package)]}
 
     def linker_flags(self) -> str:
         """Return the flags that leave out debug tables and put the version in."""
@@ -69,11 +72,30 @@ class Group:
         """Return the digest of all that decides what the programs are."""
         return digest(self.go_mod(), (self.directory / "go.sum").read_text(), self.linker_flags())
 
-    def is_built(self) -> bool:
-        """Tell whether the cache holds what this recipe makes."""
-        stamp = self.target / ".recipe"
-        present = all((self.target / program).exists() for program in self.programs())
-        return present and stamp.exists() and stamp.read_text() == self.recipe()
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Return those of the programs that the cache does not hold as this recipe makes them."""
+        recipe = self.recipe()
+        return [name for name in names if identity(self.target / name) != recipe]
+
+
+def _built_name(package: str) -> str:
+    """Return what `go build` calls the program of a package: its last part that is no version."""
+    return [part for part in package.split("/") if not re.fullmatch(r"v\d+", part)][-1]
+
+
+def _stamp(program: Path) -> Path:
+    """Return the file that holds the recipe of a program that was built here."""
+    return program.with_name(f".{program.name}.recipe")
+
+
+def identity(program: Path) -> str:
+    """Return what tells this build of a program from another one."""
+    if not program.exists():
+        return "missing"
+    if _stamp(program).exists():
+        return _stamp(program).read_text()
+    status = program.stat()
+    return f"{program} {status.st_size} {status.st_mtime_ns}"
 
 
 def ready_made() -> Path | None:
@@ -91,31 +113,51 @@ def group(name: str) -> Group:
     return Group(directory=directory)
 
 
-def node_groups() -> list[Group]:
-    """Return the groups that a node needs, with the kubelet of the version that KUBELET_VERSION asks for."""
-    version = os.environ.get("KUBELET_VERSION", "").removeprefix("v") or DEFAULT_KUBELET_VERSION
-    return [group(f"kubelet-{version}"), group("crictl")]
+def kubernetes() -> str:
+    """Return the name of the group of Kubernetes programs, in the version that KUBELET_VERSION asks for."""
+    return f"kubernetes-{os.environ.get('KUBELET_VERSION', '').removeprefix('v') or DEFAULT_KUBELET_VERSION}"
+
+
+def variant() -> str:
+    """Return one word for where the programs come from, to tell what is made of them apart."""
+    return "ready-made" if ready_made() else group(kubernetes()).name
+
+
+def paths(name: str, programs: Iterable[str]) -> dict[str, Path]:
+    """Return where programs of a group are, by name; they need not be built yet."""
+    directory = ready_made() or group(name).target
+    return {program: directory / program for program in programs}
+
+
+def provide(name: str, programs: Iterable[str]) -> dict[str, Path]:
+    """Build the programs of a group that the cache lacks, and return where they are.
+
+    With KUBE_BIN_DIR only look that they are there.
+    """
+    found = paths(name, programs)
+    if not ready_made():
+        build(group(name), found)
+    elif missing := [str(path) for path in found.values() if not path.exists()]:
+        raise Problem(f"KUBE_BIN_DIR lacks {', '.join(missing)}; put them there or unset KUBE_BIN_DIR")
+    return found
 
 
 def node_programs() -> dict[str, Path]:
     """Return where the programs of a node are, by name; they need not be built yet."""
-    binaries = ready_made()
-    if binaries:
-        return {name: binaries / name for name in _NODE_PROGRAMS}
-    return {name: one.target / name for one in node_groups() for name in one.programs()}
+    return {name: path for one, programs in _node_groups().items() for name, path in paths(one, programs).items()}
 
 
 def build_node_programs() -> None:
     """Build what a node needs and the cache lacks; with KUBE_BIN_DIR only look that it is there."""
+    for one, programs in _node_groups().items():
+        provide(one, programs)
     if ready_made():
-        missing = [str(path) for path in node_programs().values() if not path.exists()]
-        if missing:
-            raise Problem(f"KUBE_BIN_DIR lacks {', '.join(missing)}; put them there or unset KUBE_BIN_DIR")
         _check_version()
-        return
-    for one in node_groups():
-        with locked(one.name):
-            build(one)
+
+
+def _node_groups() -> dict[str, tuple[str, ...]]:
+    """Return the programs that every node has, by group."""
+    return {kubernetes(): ("kubelet",), "crictl": ("crictl",)}
 
 
 def _check_version() -> None:
@@ -128,20 +170,31 @@ def _check_version() -> None:
             raise Problem(f"KUBELET_VERSION is {wanted}, but {kubelet} is {found}; change or unset one of the two")
 
 
-def build(one: Group) -> None:
-    """Build one group into the cache, with progress every ten seconds; a Problem says what failed."""
-    if one.is_built():
-        return
-    say(f"{one.name}: building from Go modules (a kubelet takes 5 to 10 minutes on 2 cores, once)")
+def build(one: Group, programs: Iterable[str]) -> None:
+    """Build what the cache lacks, with progress every ten seconds; a Problem says what failed."""
+    with locked(one.name):
+        missing = one.missing(programs)
+        if missing:
+            _build(one, missing)
+
+
+def _build(one: Group, programs: list[str]) -> None:
+    """Build these programs into the cache."""
+    say(f"{one.name}: building {', '.join(programs)} from Go modules (minutes on 2 cores, once)")
     env = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     go = _go_command(one)
+    packages = [one.tools()[program] for program in programs]
     follow([go, "mod", "download"], on_line=lambda _line: None, env=env, cwd=one.directory)
-    total = len(_output_lines(go, one, ["list", "-deps", "tool"]))
+    total = len(_output_lines(go, one, ["list", "-deps", *packages]))
     say(f"{one.name}: modules downloaded, compiling {total} packages but for those that Go has cached")
     one.target.mkdir(parents=True, exist_ok=True)
-    arguments = ["build", "-v", "-trimpath", "-ldflags", one.linker_flags(), "-o", f"{one.target}/", "tool"]
-    follow([go, *arguments], on_line=_Progress(name=one.name, total=total), env=env, cwd=one.directory)
-    (one.target / ".recipe").write_text(one.recipe())
+    # Moved into place, as a program that runs can be replaced but not written to.
+    with tempfile.TemporaryDirectory(dir=one.target) as new:
+        arguments = ["build", "-v", "-trimpath", "-ldflags", one.linker_flags(), "-o", f"{new}/", *packages]
+        follow([go, *arguments], on_line=_Progress(name=one.name, total=total), env=env, cwd=one.directory)
+        for program, package in zip(programs, packages, strict=True):
+            (Path(new) / _built_name(package)).rename(one.target / program)
+            _stamp(one.target / program).write_text(one.recipe())
     say(f"{one.name}: built into {one.target}")
 
 
