@@ -47,6 +47,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "address": {"type": "str", "required": True},
             "sans": {"type": "list", "elements": "str", "default": []},
             "held": {"type": "path"},
+            "new": {"type": "bool", "default": False},
         },
     },
     "control_plane_endpoint": {"type": "str", "default": ""},
@@ -137,5 +138,5 @@ def _terms(params: dict[str, t.Any], plane: ControlPlane) -> Terms:
         days=params["validity"],
         authority_days=params["ca_validity"],
         renew_before=datetime.timedelta(days=params["renew_before"]),
-        unknown=[master.name for master in plane.masters if not master.held],
+        unknown=[master.name for master in plane.masters if not master.held and not master.is_new],
     )

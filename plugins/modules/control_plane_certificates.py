@@ -96,9 +96,15 @@ options:
       held:
         description:
           - RV(kubestatic.node.control_plane_certificates_info#module:held) of this master, gathered in the same run.
-          - Without it for each master, nothing that all masters share is made. What is in O(directory) already is used.
-          - To make certificates for machines that are not there yet, name an empty directory.
+          - Without it for each master that is not O(masters[].new), nothing that all masters share is made. What is in O(directory)
+            already is used.
         type: path
+      new:
+        description:
+          - Whether this master is not there yet, so that nothing can be gathered from it, and it holds nothing.
+          - With V(true) for a machine that does hold a CA of this cluster, another CA may be made.
+        type: bool
+        default: false
   control_plane_endpoint:
     description:
       - The name or address, with C(:PORT) where that is not O(api_server_port), of what stands before all API servers, such as a

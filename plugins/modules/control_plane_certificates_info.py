@@ -39,8 +39,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 held:
-  description: The directory on the controller that has the copies.
-  returned: always
+  description:
+    - The directory on the controller that has the copies.
+    - Where the task fails, there is none, so that a master which was not heard is not taken for one that holds nothing.
+  returned: success
   type: str
   sample: /home/me/.ansible/tmp/ansible-local-4711x2mdk/kubestatic-held/master1
 held_files:

@@ -23,12 +23,16 @@ _SERVER, _CLIENT = frozenset(["server"]), frozenset(["client"])
 
 
 class Master(t.NamedTuple):
-    """One master. ``held`` is the directory with what was gathered from it, empty where nothing was."""
+    """One master. ``held`` is the directory with what was gathered from it, empty where nothing was.
+
+    ``is_new``: it is not there yet, so it holds nothing.
+    """
 
     name: str
     address: str
     names: frozenset[str]
     held: str
+    is_new: bool
 
 
 class ControlPlane(t.NamedTuple):
@@ -119,7 +123,11 @@ def _masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[Master, ...]:
                         f"{where}: has the {what} {name if what == 'name' else address}, which {other.name} has, too;"
                         f" give each master its own"
                     )
-        masters.append(Master(name, address, names, one["held"] or ""))
+        if one["held"] and one["new"]:
+            raise KubestaticError(
+                f"{where}: held and new are given, but what is new holds nothing; remove one of the two"
+            )
+        masters.append(Master(name, address, names, one["held"] or "", one["new"]))
     if not masters:
         raise KubestaticError("masters: is empty; name at least one master")
     return tuple(masters)

@@ -78,7 +78,10 @@ def test_all_certificates_are_told(world: CertificateWorld) -> None:
 def test_a_new_master_gets_its_own_and_no_other_changes(world: CertificateWorld) -> None:
     before = dict(world.own)
     world.held["master4"] = {}
-    masters = [*PARAMS["masters"], {"name": "master4", "address": "192.0.2.14", "sans": [], "held": "/held"}]
+    masters = [
+        *PARAMS["masters"],
+        {"name": "master4", "address": "192.0.2.14", "sans": [], "held": "/held", "new": False},
+    ]
     told = world.run(masters=masters)
     assert len(told) == 13 and all("masters/master4/" in one for one in told)
     assert {path: text for path, text in world.own.items() if path in before} == before
