@@ -54,7 +54,9 @@ def prepare(path: str, new: Content, *, set_context: SetContext) -> None:
     try:
         if new.text is None:
             return
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # The directory may be another user's, who may have put a link there.
+        discard(path)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             os.fchmod(handle, new.mode)
             os.fchown(handle, new.owner, new.group)

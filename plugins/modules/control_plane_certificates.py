@@ -19,12 +19,14 @@ description:
   - File names, subjects, alternative names, usages and lifetimes are C(kubeadm)'s, so that C(kubeadm certs check-expiration),
     C(kubeadm join) and C(kubeadm upgrade) work with them. In addition there are C(pki/encryption.key), and C(pki/kubelet.crt), the
     serving certificate of each master's kubelet, which the cluster's CA signs.
+  - The certificate with which an API server asks kubelets is in the group C(kubeadm:cluster-admins), as with C(kubeadm) 1.34, which works on
+    every minor. One without that group, as C(kubeadm) 1.37 makes it, is kept.
   - What exists is kept. A certificate is made again, with a new key, where it is missing, where it expires within O(renew_before), and
     where it is not as it should be. That is a wrong subject, usage or alternative name, another CA, or another key.
   - Before a certificate is made, the one that the master holds is looked at. Where that is good, it is taken over. So an empty
     directory, as on a colleague's machine, gets everything from a cluster that runs, and nothing in the cluster changes.
   - A CA, the service account key and the encryption key are never made anew while a master holds one, and never
-    replaced. Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails.
+    replaced. Nor is a CA made where the directory or a master has a certificate or kubeconfig that needs one already. Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails.
   - M(kubestatic.node.node_files) brings the files to the masters, with what is in RV(files).
 extends_documentation_fragment:
   - kubestatic.node._attributes

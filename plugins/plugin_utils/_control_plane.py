@@ -45,12 +45,16 @@ class ControlPlane(t.NamedTuple):
 
 
 class Leaf(t.NamedTuple):
-    """One certificate that is no signer's. ``server`` is the URL in its kubeconfig, empty for a pair of files."""
+    """One certificate that is no signer's. ``server`` is the URL in its kubeconfig, empty for a pair of files.
+
+    ``optional`` are organizations that a certificate may have or lack.
+    """
 
     name: str
     authority: str
     subject: Subject
     server: str = ""
+    optional: frozenset[str] = frozenset()
 
 
 def control_plane(params: Mapping[str, t.Any]) -> ControlPlane:
@@ -87,19 +91,28 @@ def leaves(plane: ControlPlane, master: Master) -> list[Leaf]:
     here = _url(master.address, plane.port)
     shared = plane.endpoint or here
 
+    admins = "kubeadm:cluster-admins"
+
     def client(name: str, *organizations: str) -> Subject:
         return Subject(name, frozenset(organizations), _CLIENT)
 
     return [
         Leaf("pki/apiserver", "ca", Subject("kube-apiserver", usages=_SERVER, names=own | plane.api_server_names)),
-        Leaf("pki/apiserver-kubelet-client", "ca", client("kube-apiserver-kubelet-client")),
+        # kubeadm 1.37 leaves the group out, and binds a role to the user instead. A cluster of an older minor lacks that
+        # binding, and every cluster with an admin.conf has the group's.
+        Leaf(
+            "pki/apiserver-kubelet-client",
+            "ca",
+            client("kube-apiserver-kubelet-client", admins),
+            optional=frozenset([admins]),
+        ),
         Leaf("pki/apiserver-etcd-client", "etcd/ca", client("kube-apiserver-etcd-client")),
         Leaf("pki/front-proxy-client", "front-proxy-ca", client("front-proxy-client")),
         Leaf("pki/etcd/server", "etcd/ca", etcd),
         Leaf("pki/etcd/peer", "etcd/ca", etcd),
         Leaf("pki/etcd/healthcheck-client", "etcd/ca", client("kube-etcd-healthcheck-client")),
         Leaf("pki/kubelet", "ca", Subject(node, nodes, _SERVER, own)),
-        Leaf("admin.conf", "ca", client("kubernetes-admin", "kubeadm:cluster-admins"), shared),
+        Leaf("admin.conf", "ca", client("kubernetes-admin", admins), shared),
         Leaf("super-admin.conf", "ca", client("kubernetes-super-admin", "system:masters"), shared),
         # What runs on a master asks the API server beside it, kubeadm's kubelets do so once they have joined
         # (cmd/kubeadm/app/cmd/phases/join/kubelet.go).

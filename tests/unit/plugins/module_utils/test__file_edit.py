@@ -92,6 +92,23 @@ def test_a_leftover_is_overwritten(here: pathlib.Path) -> None:
     assert (here / ".file.kubestatic-new").read_text() == "new"
 
 
+def test_a_link_in_the_place_of_the_new_file_is_not_followed(here: pathlib.Path) -> None:
+    (here / "passwd").write_text("theirs")
+    (here / ".file.kubestatic-new").symlink_to("passwd")
+    _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    assert (here / "passwd").read_text() == "theirs"
+    assert not (here / ".file.kubestatic-new").is_symlink()
+
+
+def test_a_link_that_comes_back_at_once_is_not_followed(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "passwd").write_text("theirs")
+    (here / ".file.kubestatic-new").symlink_to("passwd")
+    monkeypatch.setattr(_file_edit, "discard", lambda _path: None)
+    with pytest.raises(KubestaticError, match="file: cannot be written: File exists; nothing was changed"):
+        _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    assert (here / "passwd").read_text() == "theirs"
+
+
 def test_a_removal_needs_no_first_half(here: pathlib.Path) -> None:
     (here / "file").write_text("old")
     _file_edit.prepare(str(here / "file"), Content(None), set_context=no_context)
