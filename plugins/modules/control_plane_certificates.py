@@ -56,8 +56,9 @@ notes:
     C(become) make no difference, and no Python is looked for.
   - Keep the directory as safe as the cluster. Who can read C(pki/ca.key), can do anything in it.
   - Files in the directory may be vaulted with C(ansible-vault encrypt). They are decrypted when they are read, and a vaulted file
-    that is replaced is vaulted again, with the first of the vault passwords that Ansible was given. A file that was not there before is
-    never vaulted.
+    that is replaced is vaulted again, with the password that decrypts it and under that password's vault ID. A file that was not there
+    before is never vaulted.
+  - A symbolic link in the place of a file in the directory is refused. The directory itself may be one.
   - Files are written with mode 0600, directories with 0700, each file in one rename. A run that was killed is
     finished by the next one.
   - To use a CA of your own, put its certificate and key into the directory before the first run, such as C(pki/ca.crt) and C(pki/ca.key). An
@@ -142,11 +143,11 @@ options:
     choices: [RSA-2048, ECDSA-P256]
     default: RSA-2048
   validity:
-    description: For how many days a certificate is made.
+    description: For how many days a certificate is made, from 1 to 36500.
     type: int
     default: 365
   ca_validity:
-    description: For how many days a CA is made.
+    description: For how many days a CA is made, from 1 to 36500.
     type: int
     default: 3650
   renew_before:

@@ -70,7 +70,7 @@ def _texts(loader: DataLoader, prefix: str, names: Iterable[str]) -> dict[str, s
     texts = {}
     for name in names:
         path = prefix + name
-        if os.path.lexists(path):
+        if _is_file(path):
             try:
                 texts[name] = read(loader, path, label=path).decode("utf-8")
             except UnicodeDecodeError:
@@ -78,6 +78,21 @@ def _texts(loader: DataLoader, prefix: str, names: Iterable[str]) -> dict[str, s
                     f"{path}: is no text; put the right file there, or remove it to have it made again"
                 ) from None
     return texts
+
+
+def _is_file(path: str) -> bool:
+    """Whether a file is there. Raises KubestaticError for what is no file, and where that cannot be told."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise KubestaticError(f"{path}: cannot be looked at: {exc.strerror}; mend what lies above it") from None
+    if not stat.S_ISREG(mode):
+        # Replaced, a link would be a file of its own, and what it led to would stay as it is.
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+        raise KubestaticError(f"{path}: is {kind}; put the file itself there")
+    return True
 
 
 def exposed(own: Place, *, planned: Container[str]) -> list[Step]:
@@ -94,7 +109,13 @@ def exposed(own: Place, *, planned: Container[str]) -> list[Step]:
 def write(loader: DataLoader, steps: Sequence[Step]) -> None:
     """Write all files of the steps in their order. One that replaces a vaulted file is vaulted with the same password."""
     files = {path: text for step in steps for path, text in step.files.items()}
-    _put({path: loader._vault.encrypt(text).decode() if _is_vaulted(path) else text for path, text in files.items()})
+    _put({path: _vaulted_again(loader, path, text) if _is_vaulted(path) else text for path, text in files.items()})
+
+
+def _vaulted_again(loader: DataLoader, path: str, text: str) -> str:
+    with open(path, "rb") as file:
+        _old, vault_id, secret = loader._vault.decrypt_and_get_vault_id(file.read())
+    return str(loader._vault.encrypt(text, secret=secret, vault_id=vault_id).decode())
 
 
 def write_copies(directory: str, steps: Sequence[Step]) -> dict[str, str]:

@@ -18,6 +18,9 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\Z")
 _WILDCARD = "*."
 _PORTS = range(1, 65536)
+_NODE = "system:node:"
+# Of a common name (RFC 5280, ub-common-name).
+_MOST_CHARACTERS = 64
 
 _SERVER, _CLIENT = frozenset(["server"]), frozenset(["client"])
 
@@ -83,7 +86,7 @@ def leaves(plane: ControlPlane, master: Master) -> list[Leaf]:
     cmd/kubeadm/app/util/pkiutil/pki_helpers.go; the kubelet's serving certificate says what a kubelet asks for itself
     (pkg/kubelet/certificate/kubelet.go).
     """
-    node = f"system:node:{master.name}"
+    node = f"{_NODE}{master.name}"
     nodes = frozenset(["system:nodes"])
     own = frozenset([master.name, master.address]) | master.names
     loopback = frozenset(["localhost", "127.0.0.1", "::1"])
@@ -126,7 +129,7 @@ def _masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[Master, ...]:
     masters: list[Master] = []
     for number, one in enumerate(given):
         where = f"masters[{number}]"
-        name = _subdomain(one["name"], where=f"{where}.name")
+        name = _node_name(one["name"], where=f"{where}.name")
         address = _address(one["address"], where=f"{where}.address")
         names = frozenset(_name(san, where=f"{where}.sans[{at}]") for at, san in enumerate(one["sans"]))
         for other in masters:
@@ -146,6 +149,16 @@ def _masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[Master, ...]:
     return tuple(masters)
 
 
+def _node_name(text: str, *, where: str) -> str:
+    most = _MOST_CHARACTERS - len(_NODE)
+    if len(_subdomain(text, where=where)) > most:
+        raise KubestaticError(
+            f"{where}: {text!r} has {len(text)} characters, and a certificate has room for {most} behind {_NODE}; use a shorter"
+            " name for the node"
+        )
+    return text
+
+
 def _subdomain(text: str, *, where: str) -> str:
     if not _DNS_SUBDOMAIN.match(text):
         raise KubestaticError(
@@ -155,9 +168,16 @@ def _subdomain(text: str, *, where: str) -> str:
     return text
 
 
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Raises ValueError, also for one with a zone, which means nothing on another machine."""
+    if "%" in text:
+        raise ValueError(text)
+    return ipaddress.ip_address(text)
+
+
 def _host(text: str, *, where: str) -> str:
     try:
-        return str(ipaddress.ip_address(text))
+        return str(_ip_address(text))
     except ValueError:
         return _subdomain(text, where=where)
 
@@ -171,7 +191,7 @@ def _name(text: str, *, where: str) -> str:
 
 def _address(text: str, *, where: str) -> str:
     try:
-        address = ipaddress.ip_address(text)
+        address = _ip_address(text)
     except ValueError:
         raise KubestaticError(
             f"{where}: {text!r} is no IP address; give the one at which the other masters reach this one"
@@ -185,6 +205,7 @@ def _service_address(subnets: str) -> str:
     """The address of the service ``kubernetes``: the first one of the first subnet (GetAPIServerVirtualIP)."""
     subnet = subnets.partition(",")[0].strip()
     try:
+        _ip_address(subnet.partition("/")[0])
         return str(ipaddress.ip_network(subnet, strict=False)[1])
     except (ValueError, IndexError):
         raise KubestaticError(

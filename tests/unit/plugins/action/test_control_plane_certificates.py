@@ -177,11 +177,47 @@ def test_vaulted_files_are_read_and_stay_vaulted(project: Project) -> None:
     assert without.rc == 2 and "certs/pki/ca.key cannot be read: " in made(without)["msg"]
 
 
+def test_a_file_is_vaulted_again_with_the_password_that_it_had(project: Project) -> None:
+    play(project)
+    secrets = {"dev": VaultSecret(b"open"), "prod": VaultSecret(b"sesame")}
+    for name, secret in secrets.items():
+        (project.path / f"{name}.password").write_bytes(secret.bytes)
+    # One has the ID in its first line, the other has none.
+    label = {"master1": "prod", "master2": None}
+    for host, vault_id in label.items():
+        path = project.path / f"certs/masters/{host}/admin.conf"
+        path.write_bytes(VaultLib().encrypt(path.read_text(), secret=secrets["prod"], vault_id=vault_id))
+    ids = [word for name in secrets for word in ("--vault-id", f"{name}@{name}.password")]
+    run = play(project, *ids, control_plane_endpoint="api.example.org")
+    assert "changed masters/master2/admin.conf" in " ".join(made(run)["actions"]), run.text
+    for host in label:
+        text = (project.path / f"certs/masters/{host}/admin.conf").read_text()
+        assert text.startswith("$ANSIBLE_VAULT;1.2;AES256;prod\n")
+        assert b"api.example.org" in VaultLib([("prod", secrets["prod"])]).decrypt(text)
+
+
+def test_the_diff_tells_a_key_that_stays_from_a_new_one(project: Project) -> None:
+    play(project)
+    diff = made(play(project, "--diff", control_plane_endpoint="api.example.org"))["diff"]
+    told = {one["after_header"].partition("/certs/")[2]: one["after"].splitlines()[-1] for one in diff}
+    assert told["masters/master1/admin.conf"] == "key: old, not shown"
+    assert told["masters/master1/pki/apiserver.key"] == "key: new, not shown"
+    (project.path / "certs/masters/master1/admin.conf").unlink()
+    (project.node("master1") / "admin.conf").unlink()
+    diff = made(play(project, "--diff", control_plane_endpoint="api.example.org"))["diff"]
+    assert [one["after"].splitlines()[-1] for one in diff] == ["key: new, not shown"]
+
+
 BAD: list[tuple[dict[str, t.Any], str]] = [
     ({"masters": []}, "masters: is empty"),
     ({"renew_before": 365}, "renew_before: 365 days are not between 0 and the 365 of validity"),
     ({"renew_before": -1}, "renew_before: -1 days are not between"),
-    ({"validity": 0}, "validity: 0 is no number of days; give at least 1"),
+    ({"validity": 0}, "validity: 0 is no number of days; give at least 1 and at most 36500"),
+    ({"validity": 10000000}, "validity: 10000000 is no number of days; give at least 1 and at most 36500"),
+    ({"ca_validity": 10000000}, "ca_validity: 10000000 is no number of days; give at least 1 and at most 36500"),
+    ({"directory": "odd"}, "odd/pki/ca.key: cannot be looked at: Not a directory; mend what lies above it"),
+    ({"directory": "linked"}, "linked/pki/ca.key: is a symbolic link; put the file itself there"),
+    ({"directory": "piped"}, "piped/pki/ca.key: is no regular file; put the file itself there"),
     ({"directory": "site.yml"}, "site.yml is a file; name a directory"),
     ({"key_algorithm": "DSA"}, "value of key_algorithm must be one of: RSA-2048, ECDSA-P256, got: DSA"),
     ({"master": 1}, "Unsupported parameters for"),
@@ -197,6 +233,11 @@ BAD: list[tuple[dict[str, t.Any], str]] = [
 
 
 def test_bad_input_is_named(project: Project) -> None:
+    project.write("odd/pki", "a file")
+    for name in ("linked", "piped"):
+        (project.path / name / "pki").mkdir(parents=True)
+    (project.path / "linked/pki/ca.key").symlink_to("/dev/null")
+    os.mkfifo(project.path / "piped/pki/ca.key")
     usual = {"directory": "certs", "masters": [{"name": "m", "address": "192.0.2.1"}]}
     tasks = [
         {"kubestatic.node.control_plane_certificates": {**usual, **options}, "ignore_errors": True}

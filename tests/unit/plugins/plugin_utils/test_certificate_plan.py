@@ -102,6 +102,13 @@ def test_keys_are_of_the_kind_that_was_asked_for(empty: CertificateWorld, algori
     assert empty.run(masters=PARAMS["masters"][:1]) == [], "keys that are there stay"
 
 
+def test_the_longest_name_of_a_node_has_room_in_its_certificates(empty: CertificateWorld) -> None:
+    name = "m" * 52
+    empty.held[name] = {}
+    empty.run(masters=[{"name": name, "address": "192.0.2.14", "sans": [], "held": "/held", "new": False}])
+    assert f"CN=system:node:{name}" in str(empty.certificate(f"masters/{name}/pki/kubelet.crt").subject)
+
+
 def test_lifetimes(world: CertificateWorld) -> None:
     day, hour = datetime.timedelta(days=1), datetime.timedelta(hours=1)
     for path, days in (("pki/ca.crt", 3650), (f"{APISERVER}.crt", 365)):

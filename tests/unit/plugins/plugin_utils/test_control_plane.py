@@ -125,6 +125,17 @@ BAD: list[tuple[dict[str, t.Any], str]] = [
         "masters[1]: has the address 2001:db8::1, which m has, too; give each master its own",
     ),
     ({"masters": [master(held="/h", new=True)]}, "masters[0]: held and new are given, but what is new holds nothing"),
+    (
+        {"masters": [master(name="m" * 53)]},
+        "' has 53 characters, and a certificate has room for 52 behind system:node:",
+    ),
+    (
+        {"masters": [master(address="fe80::1%eth0")]},
+        "masters[0].address: 'fe80::1%eth0' is no IP address; give the one",
+    ),
+    ({"masters": [master(sans=["fe80::1%eth0"])]}, "masters[0].sans[0]: 'fe80::1%eth0' is no DNS subdomain"),
+    ({"control_plane_endpoint": "[fe80::1%eth0]:1"}, "control_plane_endpoint: 'fe80::1%eth0' is no DNS subdomain"),
+    ({"service_subnet": "fe80::%1/64"}, "service_subnet: 'fe80::%1/64' is no subnet with room for services"),
     ({"masters": [master(sans=["ok", "no!"])]}, "masters[0].sans[1]: 'no!' is no DNS subdomain"),
     ({"api_server_sans": ["a.*.b"]}, "api_server_sans[0]: 'a.*.b' is no DNS subdomain"),
     ({"control_plane_endpoint": "api:http"}, "control_plane_endpoint: 'api:http' has no port from 1 to 65535"),
