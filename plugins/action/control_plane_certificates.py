@@ -47,6 +47,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "address": {"type": "str", "required": True},
             "sans": {"type": "list", "elements": "str", "default": []},
             "held": {"type": "path"},
+            "new": {"type": "bool", "default": False},
         },
     },
     "control_plane_endpoint": {"type": "str", "default": ""},
@@ -60,6 +61,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "renew_before": {"type": "int", "default": 90},
 }
 
+# A hundred years: far beyond them, dates end.
+_DAYS = range(1, 36501)
 _EMPTY: Result = {"changed": False, "files": {}, "certificates": [], "actions": []}
 
 
@@ -124,8 +127,10 @@ class ActionModule(ActionBase):
 
 def _terms(params: dict[str, t.Any], plane: ControlPlane) -> Terms:
     for option in ("validity", "ca_validity"):
-        if params[option] < 1:
-            raise KubestaticError(f"{option}: {params[option]} is no number of days; give at least 1")
+        if params[option] not in _DAYS:
+            raise KubestaticError(
+                f"{option}: {params[option]} is no number of days; give at least 1 and at most {_DAYS[-1]}"
+            )
     if not 0 <= params["renew_before"] < params["validity"]:
         raise KubestaticError(
             f"renew_before: {params['renew_before']} days are not between 0 and the {params['validity']} of validity, so each"
@@ -137,5 +142,5 @@ def _terms(params: dict[str, t.Any], plane: ControlPlane) -> Terms:
         days=params["validity"],
         authority_days=params["ca_validity"],
         renew_before=datetime.timedelta(days=params["renew_before"]),
-        unknown=[master.name for master in plane.masters if not master.held],
+        unknown=[master.name for master in plane.masters if not master.held and not master.is_new],
     )

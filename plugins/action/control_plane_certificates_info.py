@@ -6,33 +6,49 @@
 from __future__ import annotations
 
 import os
-import pathlib
-import shutil
 import typing as t
 import urllib.parse
 
 from ansible import constants as C
 from ansible.plugins.action import ActionBase
+from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import OF_ONE_MASTER, SHARED
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _certificate_files
+
+Result = dict[str, t.Any]
 
 
 class ActionModule(ActionBase):
     """Puts what the node's half returns into files, and nothing of it into the result."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Call the module and keep the copies in this run's temporary directory, which all tasks of the run share."""
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Result:
+        """Call the module and keep the copies in this run's temporary directory, which all tasks of the run share.
+
+        Only an answer is kept: "nothing was told" must not look like "this master holds nothing", or a CA is made anew.
+        """
         super().run(tmp, task_vars)
         variables = task_vars or {}
         node = self._task.delegate_to or variables.get("inventory_hostname", "")
-        result: dict[str, t.Any] = self._execute_module(task_vars=variables)
-        # What the module wrote, where Ansible cannot make sense of it.
-        for name in ("module_stdout", "module_stderr"):
+        place = os.path.join(C.DEFAULT_LOCAL_TMP, "kubestatic-held", urllib.parse.quote(node, safe=""))
+        _certificate_files.forget_held(place)
+        result = self._told(variables)
+        texts = result.pop("texts", None)
+        # What the module wrote, where Ansible cannot make sense of it, and what is only ours to say.
+        for name in ("module_stdout", "module_stderr", "held"):
             result.pop(name, None)
-        place = pathlib.Path(C.DEFAULT_LOCAL_TMP, "kubestatic-held", urllib.parse.quote(node, safe=""))
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(mode=0o700, parents=True)
-        for name, text in result.pop("texts", {}).items():
-            path = place / name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-        return {**result, "held": str(place)}
+        if result.get("failed"):
+            return result
+        if not isinstance(texts, dict):
+            return {**result, "failed": True, "msg": f"{node}: the module's answer does not say what this node holds"}
+        _certificate_files.keep_held(place, texts, names=(*SHARED, *OF_ONE_MASTER))
+        return {**result, "held": place}
+
+    def _told(self, variables: dict[str, t.Any]) -> Result:
+        # Connections show what a module returns with -vvv, and Ansible's log has it then, unless the task has no_log. Here
+        # the result itself may be shown.
+        context = self._connection._play_context
+        before, context.no_log = context.no_log, True
+        try:
+            result: Result = self._execute_module(task_vars=variables)
+        finally:
+            context.no_log = before
+        return result

@@ -52,7 +52,10 @@ def _with_content(file: t.Any, sources: Sources, *, number: int) -> t.Any:
         except KubestaticError as error:
             raise KubestaticError(f"{where}: {error}") from error
     elif content is not None and file.get("encoding", "text") == "text":
-        data = content.encode("utf-8", "surrogateescape")
+        try:
+            data = content.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise KubestaticError(f"{where}: content has characters that UTF-8 has not; give it in base64") from None
     else:
         return file
     return {**file, "content": base64.b64encode(data).decode("ascii"), "encoding": "base64"}

@@ -25,6 +25,9 @@ SHARED = (
     ENCRYPTION_KEY,
 )
 
+# The serving certificate of a master's kubelet.
+KUBELET_PAIR = "pki/kubelet"
+
 # Certificates with their keys, and kubeconfigs, that each master has for itself.
 PAIRS = (
     "pki/apiserver",
@@ -34,7 +37,7 @@ PAIRS = (
     "pki/etcd/server",
     "pki/etcd/peer",
     "pki/etcd/healthcheck-client",
-    "pki/kubelet",
+    KUBELET_PAIR,
 )
 KUBECONFIGS = ("admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf")
 
@@ -43,7 +46,7 @@ OF_ONE_MASTER = (*(f"{name}.{kind}" for name in PAIRS for kind in ("key", "crt")
 _DIRECTORY = "/etc/kubernetes"
 # Where a kubelet without tlsCertFile looks for its serving certificate before it signs one for itself
 # (cmd/kubelet/app/server.go, InitializeTLS).
-_KUBELET = {f"pki/kubelet.{kind}": f"/var/lib/kubelet/pki/kubelet.{kind}" for kind in ("key", "crt")}
+_KUBELET = {f"{KUBELET_PAIR}.{kind}": f"/var/lib/kubelet/pki/kubelet.{kind}" for kind in ("key", "crt")}
 
 
 def node_path(name: str) -> str:

@@ -51,9 +51,15 @@ def locked(path: str, *, what: str = "static pods") -> t.Iterator[None]:
 
     `what` is changed here, for the message.
 
-    Raises KubestaticError at once where another run holds it: two runs would undo each other's waits.
+    Raises KubestaticError at once where another run holds it, as two runs would undo each other's waits, and where it cannot
+    be opened.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as exc:
+        raise KubestaticError(
+            f"{path}: cannot be opened: {exc.strerror}; mend its owner or mode, or name another"
+        ) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

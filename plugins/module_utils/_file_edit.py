@@ -54,15 +54,18 @@ def prepare(path: str, new: Content, *, set_context: SetContext) -> None:
     try:
         if new.text is None:
             return
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # The directory may be another user's, who may have put a link there.
+        discard(path)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            os.fchmod(handle, new.mode)
+            # A change of owner takes setuid and setgid away.
             os.fchown(handle, new.owner, new.group)
+            os.fchmod(handle, new.mode)
             file.write(new.text)
             file.flush()
             set_context(temporary, path)
             os.fsync(handle)
-    except (OSError, KubestaticError) as exc:
+    except (OSError, ValueError, OverflowError, KubestaticError) as exc:
         discard(path)
         why = exc.strerror if isinstance(exc, OSError) else exc
         raise KubestaticError(f"{path}: cannot be written: {why}; nothing was changed") from None
@@ -86,11 +89,24 @@ def put_all(files: t.Mapping[str, Content], *, directory_mode: int, set_context:
             made += make_directory(os.path.dirname(path), mode=directory_mode)
         for path, new in files.items():
             prepare(path, new, set_context=set_context)
-    except KubestaticError:
+        _replace_all(files)
+    except Exception:
+        # There may be secrets in them.
         for path in files:
             discard(path)
         remove_directories(made)
         raise
+    # Each directory once: a sync costs as much as all else that is done for a file.
+    for directory in sorted({os.path.dirname(path) for path in [*files, *made]}):
+        try:
+            _sync(directory)
+        except OSError as exc:
+            raise KubestaticError(
+                f"{directory}: cannot be synced to the disk: {exc.strerror}; all files are new, and may be lost with the power"
+            ) from None
+
+
+def _replace_all(files: t.Mapping[str, Content]) -> None:
     for path, new in files.items():
         try:
             _replace(path, new)
@@ -98,9 +114,6 @@ def put_all(files: t.Mapping[str, Content], *, directory_mode: int, set_context:
             raise KubestaticError(
                 f"{path}: cannot be replaced: {exc.strerror}; the files before it are new, run again for the others"
             ) from None
-    # Each directory once: a sync costs as much as all else that is done for a file.
-    for directory in sorted({os.path.dirname(path) for path in [*files, *made]}):
-        _sync(directory)
 
 
 def discard(path: str) -> None:

@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 _MODES = range(0o10000)
+# The one behind the last stands for "leave it as it is" (chown(2)).
+_NUMBERS = range(2**32 - 1)
 
 
 class Change(t.NamedTuple):
@@ -85,6 +87,10 @@ def _wanted(files: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, Content]:
     wanted: dict[str, Content] = {}
     for number, file in enumerate(files):
         path = file["path"]
+        if not _is_name(path):
+            raise KubestaticError(
+                f"files[{number}]: no file's name can have all characters of {path!r}; give another path"
+            )
         where = f"files[{number}] ({path})"
         if not os.path.isabs(path) or path.startswith("//") or os.path.normpath(path) != path or path == "/":
             raise KubestaticError(f"{where}: path must be absolute, without '..' and without a slash at its end")
@@ -99,10 +105,24 @@ def _wanted(files: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, Content]:
     return wanted
 
 
+def _is_name(path: str) -> bool:
+    return "\0" not in path and _is_encodable(path)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _text(file: t.Mapping[str, t.Any], *, where: str) -> str:
     if file["content"] is None:
         raise KubestaticError(f"{where}: has neither content nor src; give one of them")
     if file["encoding"] == "text":
+        if not _is_encodable(file["content"]):
+            raise KubestaticError(f"{where}: content has characters that UTF-8 has not; give it in base64")
         return str(file["content"])
     try:
         data = base64.b64decode(file["content"], validate=True)
@@ -120,9 +140,12 @@ def _mode(given: t.Any, *, where: str) -> int:
 
 def _number(given: str, *, known: t.Callable[[str], int], where: str) -> int:
     try:
-        return int(given) if given.isdigit() else known(given)
-    except KeyError:
+        number = int(given) if given.isascii() and given.isdigit() else known(given)
+    except (KeyError, ValueError):
         raise KubestaticError(f"{where}: {given} is not known on this node; make it first, or give a number") from None
+    if number not in _NUMBERS:
+        raise KubestaticError(f"{where}: {given} is no number of a user or group; give one up to {_NUMBERS[-1]}")
+    return number
 
 
 def _require_room(wanted: t.Iterable[str]) -> None:

@@ -19,12 +19,14 @@ description:
   - File names, subjects, alternative names, usages and lifetimes are C(kubeadm)'s, so that C(kubeadm certs check-expiration),
     C(kubeadm join) and C(kubeadm upgrade) work with them. In addition there are C(pki/encryption.key), and C(pki/kubelet.crt), the
     serving certificate of each master's kubelet, which the cluster's CA signs.
+  - The certificate with which an API server asks kubelets is in the group C(kubeadm:cluster-admins), as with C(kubeadm) 1.34, which works on
+    every minor. One without that group, as C(kubeadm) 1.37 makes it, is kept.
   - What exists is kept. A certificate is made again, with a new key, where it is missing, where it expires within O(renew_before), and
     where it is not as it should be. That is a wrong subject, usage or alternative name, another CA, or another key.
   - Before a certificate is made, the one that the master holds is looked at. Where that is good, it is taken over. So an empty
     directory, as on a colleague's machine, gets everything from a cluster that runs, and nothing in the cluster changes.
   - A CA, the service account key and the encryption key are never made anew while a master holds one, and never
-    replaced. Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails.
+    replaced. Nor is a CA made where the directory or a master has a certificate or kubeconfig that needs one already. Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails.
   - M(kubestatic.node.node_files) brings the files to the masters, with what is in RV(files).
 extends_documentation_fragment:
   - kubestatic.node._attributes
@@ -54,8 +56,9 @@ notes:
     C(become) make no difference, and no Python is looked for.
   - Keep the directory as safe as the cluster. Who can read C(pki/ca.key), can do anything in it.
   - Files in the directory may be vaulted with C(ansible-vault encrypt). They are decrypted when they are read, and a vaulted file
-    that is replaced is vaulted again, with the first of the vault passwords that Ansible was given. A file that was not there before is
-    never vaulted.
+    that is replaced is vaulted again, with the password that decrypts it and under that password's vault ID. A file that was not there
+    before is never vaulted.
+  - A symbolic link in the place of a file in the directory is refused. The directory itself may be one.
   - Files are written with mode 0600, directories with 0700, each file in one rename. A run that was killed is
     finished by the next one.
   - To use a CA of your own, put its certificate and key into the directory before the first run, such as C(pki/ca.crt) and C(pki/ca.key). An
@@ -96,9 +99,15 @@ options:
       held:
         description:
           - RV(kubestatic.node.control_plane_certificates_info#module:held) of this master, gathered in the same run.
-          - Without it for each master, nothing that all masters share is made. What is in O(directory) already is used.
-          - To make certificates for machines that are not there yet, name an empty directory.
+          - Without it for each master that is not O(masters[].new), nothing that all masters share is made. What is in O(directory)
+            already is used.
         type: path
+      new:
+        description:
+          - Whether this master is not there yet, so that nothing can be gathered from it, and it holds nothing.
+          - With V(true) for a machine that does hold a CA of this cluster, another CA may be made.
+        type: bool
+        default: false
   control_plane_endpoint:
     description:
       - The name or address, with C(:PORT) where that is not O(api_server_port), of what stands before all API servers, such as a
@@ -134,11 +143,11 @@ options:
     choices: [RSA-2048, ECDSA-P256]
     default: RSA-2048
   validity:
-    description: For how many days a certificate is made.
+    description: For how many days a certificate is made, from 1 to 36500.
     type: int
     default: 365
   ca_validity:
-    description: For how many days a CA is made.
+    description: For how many days a CA is made, from 1 to 36500.
     type: int
     default: 3650
   renew_before:

@@ -39,8 +39,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 held:
-  description: The directory on the controller that has the copies.
-  returned: always
+  description:
+    - The directory on the controller that has the copies.
+    - Where the task fails, there is none, so that a master which was not heard is not taken for one that holds nothing.
+  returned: success
   type: str
   sample: /home/me/.ansible/tmp/ansible-local-4711x2mdk/kubestatic-held/master1
 held_files:
@@ -53,6 +55,7 @@ held_files:
     - /etc/kubernetes/pki/ca.crt
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -62,6 +65,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_fil
     SHARED,
     node_path,
 )
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
 
 
@@ -76,7 +80,20 @@ def _gathered() -> dict[str, t.Any]:
     tree = Tree()
     texts = {name: tree.text(node_path(name)) for name in (*SHARED, *OF_ONE_MASTER)}
     found = {name: text for name, text in texts.items() if text is not None}
+    for name in texts:
+        if name not in found:
+            _require_no_dangling_link(node_path(name))
     return {"changed": False, "held_files": [node_path(name) for name in found], "texts": found}
+
+
+def _require_no_dangling_link(path: str) -> None:
+    """Raise KubestaticError for a file that only seems not to be there, as where a disk is not mounted."""
+    while path != "/":
+        if os.path.islink(path) and not os.path.exists(path):
+            raise KubestaticError(
+                f"{path}: is a symbolic link to {os.readlink(path)}, which is not there; mend the link"
+            )
+        path = os.path.dirname(path)
 
 
 if __name__ == "__main__":

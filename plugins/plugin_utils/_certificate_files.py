@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import typing as t
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ if t.TYPE_CHECKING:
     from ansible.parsing.dataloader import DataLoader
 
 _FILE_MODE, _DIRECTORY_MODE = 0o600, 0o700
+# Written last: what is gathered is whole, even where that is nothing.
+_COMPLETE = ".complete"
 
 
 def place(loader: DataLoader, directory: str, names: Iterable[str]) -> Place:
@@ -32,19 +35,42 @@ def place(loader: DataLoader, directory: str, names: Iterable[str]) -> Place:
 
 def held_place(loader: DataLoader, directory: str, names: Iterable[str], *, master: str) -> Place:
     """Read what was gathered from a master. Raises KubestaticError where that is not there."""
-    if not os.path.isdir(directory):
+    if not os.path.isfile(os.path.join(directory, _COMPLETE)):
         raise KubestaticError(
             f"masters: what was gathered from {master} is not in {directory}; run control_plane_certificates_info in the"
-            " same run of Ansible, as its copies last no longer"
+            " same run of Ansible, as its copies last no longer, or say new for a master that is not there yet"
         )
     return Place(f"{master}:", _texts(loader, os.path.join(directory, ""), names), is_node=True)
+
+
+def forget_held(directory: str) -> None:
+    """Remove what was gathered before."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def keep_held(directory: str, texts: Mapping[str, t.Any], *, names: Iterable[str]) -> None:
+    """Write what was gathered from a master, for `held_place`. ``texts`` is its word: of it, only ``names`` become paths."""
+    os.makedirs(directory, mode=_DIRECTORY_MODE)
+    for name in names:
+        text = texts.get(name)
+        if isinstance(text, str):
+            os.makedirs(os.path.dirname(os.path.join(directory, name)), mode=_DIRECTORY_MODE, exist_ok=True)
+            _write_new(os.path.join(directory, name), text)
+    _write_new(os.path.join(directory, _COMPLETE), "")
+
+
+def _write_new(path: str, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    # What is no text is refused when it is read, with its path.
+    with open(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        file.write(text)
 
 
 def _texts(loader: DataLoader, prefix: str, names: Iterable[str]) -> dict[str, str]:
     texts = {}
     for name in names:
         path = prefix + name
-        if os.path.lexists(path):
+        if _is_file(path):
             try:
                 texts[name] = read(loader, path, label=path).decode("utf-8")
             except UnicodeDecodeError:
@@ -52,6 +78,21 @@ def _texts(loader: DataLoader, prefix: str, names: Iterable[str]) -> dict[str, s
                     f"{path}: is no text; put the right file there, or remove it to have it made again"
                 ) from None
     return texts
+
+
+def _is_file(path: str) -> bool:
+    """Whether a file is there. Raises KubestaticError for what is no file, and where that cannot be told."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise KubestaticError(f"{path}: cannot be looked at: {exc.strerror}; mend what lies above it") from None
+    if not stat.S_ISREG(mode):
+        # Replaced, a link would be a file of its own, and what it led to would stay as it is.
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+        raise KubestaticError(f"{path}: is {kind}; put the file itself there")
+    return True
 
 
 def exposed(own: Place, *, planned: Container[str]) -> list[Step]:
@@ -68,7 +109,13 @@ def exposed(own: Place, *, planned: Container[str]) -> list[Step]:
 def write(loader: DataLoader, steps: Sequence[Step]) -> None:
     """Write all files of the steps in their order. One that replaces a vaulted file is vaulted with the same password."""
     files = {path: text for step in steps for path, text in step.files.items()}
-    _put({path: loader._vault.encrypt(text).decode() if _is_vaulted(path) else text for path, text in files.items()})
+    _put({path: _vaulted_again(loader, path, text) if _is_vaulted(path) else text for path, text in files.items()})
+
+
+def _vaulted_again(loader: DataLoader, path: str, text: str) -> str:
+    with open(path, "rb") as file:
+        _old, vault_id, secret = loader._vault.decrypt_and_get_vault_id(file.read())
+    return str(loader._vault.encrypt(text, secret=secret, vault_id=vault_id).decode())
 
 
 def write_copies(directory: str, steps: Sequence[Step]) -> dict[str, str]:

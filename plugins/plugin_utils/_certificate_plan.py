@@ -10,7 +10,7 @@ import concurrent.futures
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import AUTHORITIES
+from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import AUTHORITIES, KUBELET_PAIR
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.plugin_utils import _kubeconfig, _pki, _shared_keys
 from ansible_collections.kubestatic.node.plugins.plugin_utils._control_plane import Leaf
@@ -28,7 +28,7 @@ class Desk(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """``certificates``: path on the controller -> certificate and, for what is no signer, its master's name or empty."""
+    """``certificates``: path on the controller -> certificate, of signers, too."""
 
     steps: list[Step]
     certificates: Mapping[str, Pair]
@@ -58,7 +58,7 @@ def plan(own: Place, desks: Sequence[Desk], terms: Terms) -> Plan:
     steps: list[Step] = []
     signers: dict[str, Signer] = {}
     for name in AUTHORITIES:
-        signers[name], more = _shared_keys.signer(name, own=own, held=held, terms=terms)
+        signers[name], more = _shared_keys.signer(name, own=own, held=held, terms=terms, traces=_traces(name, desks))
         steps += more
     steps += _shared_keys.service_account(own=own, held=held, terms=terms)
     steps += _shared_keys.encryption_key(own=own, held=held, terms=terms)
@@ -83,6 +83,18 @@ def plan(own: Place, desks: Sequence[Desk], terms: Terms) -> Plan:
         steps.append(Step("made", _files(one.leaf, texts, own=one.own, signer=signers[one.leaf.authority]), one.why))
         certificates[one.own.where(_certificate_name(one.leaf))] = pair
     return Plan(steps, certificates, warnings)
+
+
+def _traces(authority: str, desks: Sequence[Desk]) -> list[str]:
+    """The files that tell of a CA of this name, wherever that is itself."""
+    return [
+        place.where(_certificate_name(leaf))
+        for desk in desks
+        for place in filter(None, [desk.own, desk.held])
+        for leaf in desk.leaves
+        # A kubelet without any cluster signs this one for itself.
+        if leaf.authority == authority and leaf.name != KUBELET_PAIR and _certificate_name(leaf) in place.texts
+    ]
 
 
 def _new_pairs(due: Sequence[Due], signers: Mapping[str, Signer], terms: Terms) -> list[Pair]:
@@ -111,12 +123,14 @@ def fault(pair: Pair, leaf: Leaf, signer: Signer, terms: Terms) -> str:
     # A new one could not last longer than its signer.
     if end - terms.now < terms.renew_before and end < signer.pair.certificate.not_valid_after_utc:
         return f"it expires on {_date(pair)}"
-    return _drift(_pki.subject(certificate), leaf.subject, is_ours=signer.pair.key is not None)
+    return _drift(_pki.subject(certificate), leaf, is_ours=signer.pair.key is not None)
 
 
-def _drift(found: Subject, wanted: Subject, *, is_ours: bool) -> str:
+def _drift(found: Subject, leaf: Leaf, *, is_ours: bool) -> str:
     """What differs. Where somebody else signs (``is_ours`` false), a certificate may say more than is needed."""
-    if (found.common_name, found.organizations) != (wanted.common_name, wanted.organizations):
+    wanted = leaf.subject
+    groups = [one.organizations - leaf.optional for one in (found, wanted)]
+    if found.common_name != wanted.common_name or groups[0] != groups[1]:
         return f"it is for {_holder(found)}, not for {_holder(wanted)}"
     if not wanted.usages <= found.usages:
         return f"it is not for use by a {' or a '.join(sorted(wanted.usages - found.usages))}"

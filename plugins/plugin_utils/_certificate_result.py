@@ -55,11 +55,21 @@ def diff(steps: Sequence[Step], places: Sequence[Place]) -> list[dict[str, str]]
             "before_header": path,
             "after_header": path,
             "before": _description(path, before[path], key="old") if path in before else "",
-            "after": _description(path, text, key="old" if before.get(path) == text else "new"),
+            "after": _description(
+                path, text, key="old" if _key(path, before.get(path, "")) == _key(path, text) else "new"
+            ),
         }
         for step in steps
         for path, text in step.files.items()
     ]
+
+
+def _key(path: str, text: str) -> str:
+    """The key in a file, or all of a file that is no kubeconfig."""
+    try:
+        return _kubeconfig.parse(text, where=path).key if path.endswith(".conf") else text
+    except KubestaticError:
+        return ""
 
 
 def _description(path: str, text: str, *, key: str) -> str:

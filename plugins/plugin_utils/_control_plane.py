@@ -18,17 +18,24 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\Z")
 _WILDCARD = "*."
 _PORTS = range(1, 65536)
+_NODE = "system:node:"
+# Of a common name (RFC 5280, ub-common-name).
+_MOST_CHARACTERS = 64
 
 _SERVER, _CLIENT = frozenset(["server"]), frozenset(["client"])
 
 
 class Master(t.NamedTuple):
-    """One master. ``held`` is the directory with what was gathered from it, empty where nothing was."""
+    """One master. ``held`` is the directory with what was gathered from it, empty where nothing was.
+
+    ``is_new``: it is not there yet, so it holds nothing.
+    """
 
     name: str
     address: str
     names: frozenset[str]
     held: str
+    is_new: bool
 
 
 class ControlPlane(t.NamedTuple):
@@ -41,12 +48,16 @@ class ControlPlane(t.NamedTuple):
 
 
 class Leaf(t.NamedTuple):
-    """One certificate that is no signer's. ``server`` is the URL in its kubeconfig, empty for a pair of files."""
+    """One certificate that is no signer's. ``server`` is the URL in its kubeconfig, empty for a pair of files.
+
+    ``optional`` are organizations that a certificate may have or lack.
+    """
 
     name: str
     authority: str
     subject: Subject
     server: str = ""
+    optional: frozenset[str] = frozenset()
 
 
 def control_plane(params: Mapping[str, t.Any]) -> ControlPlane:
@@ -75,7 +86,7 @@ def leaves(plane: ControlPlane, master: Master) -> list[Leaf]:
     cmd/kubeadm/app/util/pkiutil/pki_helpers.go; the kubelet's serving certificate says what a kubelet asks for itself
     (pkg/kubelet/certificate/kubelet.go).
     """
-    node = f"system:node:{master.name}"
+    node = f"{_NODE}{master.name}"
     nodes = frozenset(["system:nodes"])
     own = frozenset([master.name, master.address]) | master.names
     loopback = frozenset(["localhost", "127.0.0.1", "::1"])
@@ -83,19 +94,28 @@ def leaves(plane: ControlPlane, master: Master) -> list[Leaf]:
     here = _url(master.address, plane.port)
     shared = plane.endpoint or here
 
+    admins = "kubeadm:cluster-admins"
+
     def client(name: str, *organizations: str) -> Subject:
         return Subject(name, frozenset(organizations), _CLIENT)
 
     return [
         Leaf("pki/apiserver", "ca", Subject("kube-apiserver", usages=_SERVER, names=own | plane.api_server_names)),
-        Leaf("pki/apiserver-kubelet-client", "ca", client("kube-apiserver-kubelet-client")),
+        # kubeadm 1.37 leaves the group out, and binds a role to the user instead. A cluster of an older minor lacks that
+        # binding, and every cluster with an admin.conf has the group's.
+        Leaf(
+            "pki/apiserver-kubelet-client",
+            "ca",
+            client("kube-apiserver-kubelet-client", admins),
+            optional=frozenset([admins]),
+        ),
         Leaf("pki/apiserver-etcd-client", "etcd/ca", client("kube-apiserver-etcd-client")),
         Leaf("pki/front-proxy-client", "front-proxy-ca", client("front-proxy-client")),
         Leaf("pki/etcd/server", "etcd/ca", etcd),
         Leaf("pki/etcd/peer", "etcd/ca", etcd),
         Leaf("pki/etcd/healthcheck-client", "etcd/ca", client("kube-etcd-healthcheck-client")),
         Leaf("pki/kubelet", "ca", Subject(node, nodes, _SERVER, own)),
-        Leaf("admin.conf", "ca", client("kubernetes-admin", "kubeadm:cluster-admins"), shared),
+        Leaf("admin.conf", "ca", client("kubernetes-admin", admins), shared),
         Leaf("super-admin.conf", "ca", client("kubernetes-super-admin", "system:masters"), shared),
         # What runs on a master asks the API server beside it, kubeadm's kubelets do so once they have joined
         # (cmd/kubeadm/app/cmd/phases/join/kubelet.go).
@@ -109,7 +129,7 @@ def _masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[Master, ...]:
     masters: list[Master] = []
     for number, one in enumerate(given):
         where = f"masters[{number}]"
-        name = _subdomain(one["name"], where=f"{where}.name")
+        name = _node_name(one["name"], where=f"{where}.name")
         address = _address(one["address"], where=f"{where}.address")
         names = frozenset(_name(san, where=f"{where}.sans[{at}]") for at, san in enumerate(one["sans"]))
         for other in masters:
@@ -119,10 +139,24 @@ def _masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[Master, ...]:
                         f"{where}: has the {what} {name if what == 'name' else address}, which {other.name} has, too;"
                         f" give each master its own"
                     )
-        masters.append(Master(name, address, names, one["held"] or ""))
+        if one["held"] and one["new"]:
+            raise KubestaticError(
+                f"{where}: held and new are given, but what is new holds nothing; remove one of the two"
+            )
+        masters.append(Master(name, address, names, one["held"] or "", one["new"]))
     if not masters:
         raise KubestaticError("masters: is empty; name at least one master")
     return tuple(masters)
+
+
+def _node_name(text: str, *, where: str) -> str:
+    most = _MOST_CHARACTERS - len(_NODE)
+    if len(_subdomain(text, where=where)) > most:
+        raise KubestaticError(
+            f"{where}: {text!r} has {len(text)} characters, and a certificate has room for {most} behind {_NODE}; use a shorter"
+            " name for the node"
+        )
+    return text
 
 
 def _subdomain(text: str, *, where: str) -> str:
@@ -134,9 +168,16 @@ def _subdomain(text: str, *, where: str) -> str:
     return text
 
 
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Raises ValueError, also for one with a zone, which means nothing on another machine."""
+    if "%" in text:
+        raise ValueError(text)
+    return ipaddress.ip_address(text)
+
+
 def _host(text: str, *, where: str) -> str:
     try:
-        return str(ipaddress.ip_address(text))
+        return str(_ip_address(text))
     except ValueError:
         return _subdomain(text, where=where)
 
@@ -150,7 +191,7 @@ def _name(text: str, *, where: str) -> str:
 
 def _address(text: str, *, where: str) -> str:
     try:
-        address = ipaddress.ip_address(text)
+        address = _ip_address(text)
     except ValueError:
         raise KubestaticError(
             f"{where}: {text!r} is no IP address; give the one at which the other masters reach this one"
@@ -164,6 +205,7 @@ def _service_address(subnets: str) -> str:
     """The address of the service ``kubernetes``: the first one of the first subnet (GetAPIServerVirtualIP)."""
     subnet = subnets.partition(",")[0].strip()
     try:
+        _ip_address(subnet.partition("/")[0])
         return str(ipaddress.ip_network(subnet, strict=False)[1])
     except (ValueError, IndexError):
         raise KubestaticError(

@@ -75,12 +75,18 @@ def require_library() -> None:
 
 def certificates(text: str, *, where: str) -> tuple[x509.Certificate, ...]:
     """Read one certificate or more. Raises KubestaticError that names ``where``."""
+    instead = "put the right one there, or remove it to have it made again"
     try:
-        return tuple(x509.load_pem_x509_certificates(text.encode()))
-    except ValueError:
-        raise KubestaticError(
-            f"{where}: is no certificate in PEM form; put the right one there, or remove it to have it made again"
-        ) from None
+        found = tuple(x509.load_pem_x509_certificates(text.encode()))
+    except (ValueError, x509.InvalidVersion):
+        raise KubestaticError(f"{where}: is no certificate in PEM form; {instead}") from None
+    try:
+        # The library reads what a certificate says when it is asked for: here, where the file is known.
+        for one in found:
+            subject(one), signs(one), fingerprint(one)
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise KubestaticError(f"{where}: has a certificate that cannot be made out; {instead}") from None
+    return found
 
 
 def private_key(text: str, *, where: str) -> Key:
@@ -286,6 +292,6 @@ def is_signed_by(pair: Pair, signer: x509.Certificate) -> bool:
     try:
         for certificate, issuer in itertools.pairwise(chain):
             certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return len(chain) > 1

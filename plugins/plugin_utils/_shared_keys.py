@@ -80,8 +80,10 @@ class Signer(t.NamedTuple):
     pair: Pair
 
 
-def signer(name: str, *, own: Place, held: Sequence[Place], terms: Terms) -> tuple[Signer, list[Step]]:
-    """The one CA of this name, and what has to be written for it. Raises KubestaticError."""
+def signer(
+    name: str, *, own: Place, held: Sequence[Place], terms: Terms, traces: Sequence[str]
+) -> tuple[Signer, list[Step]]:
+    """The one CA of this name, and what has to be written for it. ``traces``: files that need it. Raises KubestaticError."""
     crt, key_name = f"pki/{name}.crt", f"pki/{name}.key"
     places = [own, *held]
     having = [place for place in places if crt in place.texts]
@@ -96,12 +98,23 @@ def signer(name: str, *, own: Place, held: Sequence[Place], terms: Terms) -> tup
     lone = _agreed(key_name, places, _key_number)
     if lone is None:
         terms.require_gathered(own.where(crt))
+        _require_no(traces, where=own.where(crt))
     key = _key(key_name, lone) if lone else _pki.new_key(terms.algorithm)
     why = f"there was none for {lone.where(key_name)}" if lone else "there was none"
     certificate = _pki.new_authority(AUTHORITIES[name], key, Period(terms.now, terms.authority_days))
     made = Signer(name, _pki.certificate_text([certificate]), Pair((certificate,), key))
     files = {own.where(key_name): _pki.key_text(key), own.where(crt): made.text}
     return made, [Step("made", files, why)]
+
+
+def _require_no(traces: Sequence[str], *, where: str) -> None:
+    """Raise KubestaticError where there is, or was, a CA: all that it signed would be void with another one."""
+    if traces:
+        more = f" and {len(traces) - 1} more" if len(traces) > 1 else ""
+        raise KubestaticError(
+            f"{where}: is not there, but {traces[0]}{more} is of such a CA; put the CA's certificate there, and its key if it is"
+            " to sign, or remove what is left of a cluster that is gone"
+        )
 
 
 def service_account(*, own: Place, held: Sequence[Place], terms: Terms) -> list[Step]:

@@ -24,6 +24,9 @@ def main() -> None:
             str(path.relative_to(node)): path.read_text() for path in sorted(node.rglob("*")) if path.name != "calls"
             and path.is_file()
         }  # fmt: skip
+        if "answer" in texts:
+            print(texts["answer"], flush=True)
+            os._exit(0)
         if "nonsense" in texts:
             print(texts["nonsense"], flush=True)
             os._exit(0)

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pathlib
 import stat
 import typing as t
 
+import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible.plugins.connection import local as ansible_local
 from ansible_collections.kubestatic.node.plugins.action import control_plane_certificates as action
 from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import (
     OF_ONE_MASTER,
@@ -61,7 +64,8 @@ KEYS = ("MHcCAQEE", "LS0tLS1CRUdJTiBFQyBQUklWQVRF", "PRIVATE KEY")
 
 
 def play(project: Project, *args: str, **options: t.Any) -> Run:
-    return project.play(PLAY, "-e", yaml.safe_dump({"more": options}, default_flow_style=True).strip(), *args)
+    env = {name: options.pop(name) for name in list(options) if name.startswith("ANSIBLE_")}
+    return project.play(PLAY, "-e", yaml.safe_dump({"more": options}, default_flow_style=True).strip(), *args, **env)
 
 
 def made(run: Run) -> dict[str, t.Any]:
@@ -138,7 +142,7 @@ def test_a_cluster_that_is_not_this_one_is_left_alone(project: Project) -> None:
         project,
         "--limit",
         "master1",
-        masters=[{"name": "m", "address": "192.0.2.9", "held": str(project.node("master1"))}],
+        masters=[{"name": "m", "address": "192.0.2.9", "new": True}],
     )
     assert made(other)["changed"], other.text
     run = play(project)
@@ -173,14 +177,54 @@ def test_vaulted_files_are_read_and_stay_vaulted(project: Project) -> None:
     assert without.rc == 2 and "certs/pki/ca.key cannot be read: " in made(without)["msg"]
 
 
+def test_a_file_is_vaulted_again_with_the_password_that_it_had(project: Project) -> None:
+    play(project)
+    secrets = {"dev": VaultSecret(b"open"), "prod": VaultSecret(b"sesame")}
+    for name, secret in secrets.items():
+        (project.path / f"{name}.password").write_bytes(secret.bytes)
+    # One has the ID in its first line, the other has none.
+    label = {"master1": "prod", "master2": None}
+    for host, vault_id in label.items():
+        path = project.path / f"certs/masters/{host}/admin.conf"
+        path.write_bytes(VaultLib().encrypt(path.read_text(), secret=secrets["prod"], vault_id=vault_id))
+    ids = [word for name in secrets for word in ("--vault-id", f"{name}@{name}.password")]
+    run = play(project, *ids, control_plane_endpoint="api.example.org")
+    assert "changed masters/master2/admin.conf" in " ".join(made(run)["actions"]), run.text
+    for host in label:
+        text = (project.path / f"certs/masters/{host}/admin.conf").read_text()
+        assert text.startswith("$ANSIBLE_VAULT;1.2;AES256;prod\n")
+        assert b"api.example.org" in VaultLib([("prod", secrets["prod"])]).decrypt(text)
+
+
+def test_the_diff_tells_a_key_that_stays_from_a_new_one(project: Project) -> None:
+    play(project)
+    diff = made(play(project, "--diff", control_plane_endpoint="api.example.org"))["diff"]
+    told = {one["after_header"].partition("/certs/")[2]: one["after"].splitlines()[-1] for one in diff}
+    assert told["masters/master1/admin.conf"] == "key: old, not shown"
+    assert told["masters/master1/pki/apiserver.key"] == "key: new, not shown"
+    (project.path / "certs/masters/master1/admin.conf").unlink()
+    (project.node("master1") / "admin.conf").unlink()
+    diff = made(play(project, "--diff", control_plane_endpoint="api.example.org"))["diff"]
+    assert [one["after"].splitlines()[-1] for one in diff] == ["key: new, not shown"]
+
+
 BAD: list[tuple[dict[str, t.Any], str]] = [
     ({"masters": []}, "masters: is empty"),
     ({"renew_before": 365}, "renew_before: 365 days are not between 0 and the 365 of validity"),
     ({"renew_before": -1}, "renew_before: -1 days are not between"),
-    ({"validity": 0}, "validity: 0 is no number of days; give at least 1"),
+    ({"validity": 0}, "validity: 0 is no number of days; give at least 1 and at most 36500"),
+    ({"validity": 10000000}, "validity: 10000000 is no number of days; give at least 1 and at most 36500"),
+    ({"ca_validity": 10000000}, "ca_validity: 10000000 is no number of days; give at least 1 and at most 36500"),
+    ({"directory": "odd"}, "odd/pki/ca.key: cannot be looked at: Not a directory; mend what lies above it"),
+    ({"directory": "linked"}, "linked/pki/ca.key: is a symbolic link; put the file itself there"),
+    ({"directory": "piped"}, "piped/pki/ca.key: is no regular file; put the file itself there"),
     ({"directory": "site.yml"}, "site.yml is a file; name a directory"),
     ({"key_algorithm": "DSA"}, "value of key_algorithm must be one of: RSA-2048, ECDSA-P256, got: DSA"),
     ({"master": 1}, "Unsupported parameters for"),
+    (
+        {"masters": [{"name": "m", "address": "192.0.2.1", "held": "/tmp"}]},
+        "masters: what was gathered from m is not in /tmp; run",
+    ),
     (
         {"masters": [{"name": "m", "address": "192.0.2.1", "held": "/nowhere"}]},
         "masters: what was gathered from m is not in /nowhere; run control_plane_certificates_info in the same run",
@@ -189,6 +233,11 @@ BAD: list[tuple[dict[str, t.Any], str]] = [
 
 
 def test_bad_input_is_named(project: Project) -> None:
+    project.write("odd/pki", "a file")
+    for name in ("linked", "piped"):
+        (project.path / name / "pki").mkdir(parents=True)
+    (project.path / "linked/pki/ca.key").symlink_to("/dev/null")
+    os.mkfifo(project.path / "piped/pki/ca.key")
     usual = {"directory": "certs", "masters": [{"name": "m", "address": "192.0.2.1"}]}
     tasks = [
         {"kubestatic.node.control_plane_certificates": {**usual, **options}, "ignore_errors": True}
@@ -208,6 +257,81 @@ def test_what_a_module_says_that_is_no_result_is_not_shown(project: Project) -> 
     run = play(project)
     assert run.rc == 2 and run.results["master1"][0]["outcome"] == "failed"
     assert "MHcCAQEE" not in run.text and "MHcCAQEE" not in str(run.results)
+    assert files(project) == {}, "a master that was not heard is not one that holds nothing"
+
+
+def test_a_master_that_was_not_heard_does_not_pass_for_an_empty_one(project: Project) -> None:
+    """Also where failures are ignored, and where an earlier task of the same run has heard it."""
+    gather = "    - kubestatic.node.control_plane_certificates_info:\n      register: info\n"
+    assert gather in PLAY
+    again = (
+        "    - ansible.builtin.copy: {dest: '{{ node_dir }}/nonsense', content: no result}\n"
+        + gather.replace("register: info", "register: later")
+        + "      ignore_errors: true\n"
+    )
+    run = project.play(PLAY.replace(gather, gather + again), "-e", '{"more": {}}')
+    assert [one.get("held") for one in run.results["master1"][1:2]] == [None], run.text
+    assert "what was gathered from master1 is not in " in run.results["master1"][2]["msg"]
+    assert not [path for path in (project.path / "certs").rglob("*") if path.is_file()]
+
+
+ANSWERS: list[tuple[dict[str, t.Any], str]] = [
+    ({"changed": False}, "master1: the module's answer does not say what this node holds"),
+    ({"changed": False, "texts": [], "held": "/x"}, "master1: the module's answer does not say what this node holds"),
+    ({"failed": True, "msg": "no", "texts": {"pki/ca.key": "a secret"}, "held": "/x"}, "no"),
+]
+
+
+@pytest.mark.parametrize(("answer", "message"), ANSWERS)
+def test_what_is_no_answer_is_not_kept(project: Project, answer: dict[str, t.Any], message: str) -> None:
+    (project.node("master1") / "answer").write_text(json.dumps(answer))
+    run = play(project)
+    result = run.results["master1"][0]
+    assert (run.rc, result["msg"], "held" in result, "texts" in result) == (2, message, False, False), run.text
+    assert files(project) == {}
+
+
+def test_a_node_writes_no_file_of_its_choice_on_the_controller(project: Project) -> None:
+    bad = {str(project.path / "absolute"): "evil", "../../../dots": "evil", "pki/more": "evil", "pki/sa.pub": ["evil"]}
+    answer = {"changed": False, "held_files": [], "held": str(project.path), "texts": bad}
+    (project.node("master1") / "answer").write_text(json.dumps(answer))
+    copies = "    - ansible.builtin.command: find {{ info.held }} -type f\n      delegate_to: localhost\n      run_once: true\n"
+    run = project.play(PLAY.partition("    - kubestatic.node.control_plane_certificates:")[0] + copies, "-v")
+    assert run.rc == 0, run.text
+    assert [line for line in run.text.splitlines() if "/kubestatic-held/" in line and ".complete" in line], run.text
+    assert not [path for path in project.path.rglob("*") if path.name in ("absolute", "dots", "more", "sa.pub")]
+    for name in bad:
+        assert f"kubestatic-held/master1/{name}" not in run.text
+
+
+TELLING = """
+
+class Connection(Local):
+    def exec_command(self, *args, **more):
+        done = super().exec_command(*args, **more)
+        if not self._play_context.no_log:
+            display.vvv(str(done))
+        return done
+"""
+
+
+def test_a_connection_that_shows_what_comes_back_does_not_show_keys(project: Project) -> None:
+    """As that over ssh does with -vvv, unless it is told not to."""
+    source = pathlib.Path(ansible_local.__file__).read_text()
+    for old, new in (
+        ("name: local", "name: telling"),
+        ("class Connection(", "class Local("),
+        ("r(Connection,", "r(Local,"),
+    ):
+        source = source.replace(old, new)
+    project.write("connection_plugins/telling.py", source + TELLING)
+    play(project)
+    log = project.path / "ansible.log"
+    run = play(project, "-vvv", "-e", "ansible_connection=telling", ANSIBLE_LOG_PATH=str(log))
+    assert run.rc == 0 and "changed_files" in run.text, run.text
+    for text in (run.text, log.read_text()):
+        assert not any(one in text for one in KEYS)
+        assert '\\"held_files\\"' not in text and '"changed_files"' in text, "other tasks are shown as ever"
 
 
 def test_two_runs_at_once_are_refused(project: Project) -> None:

@@ -68,6 +68,10 @@ def test_content_arrives_whatever_it_is(project: Project) -> None:
             "{path: /a, content: '{{ mapping }}'}",
             "files[1] (/a): content must be text; use a filter such as to_nice_yaml",
         ),
+        (
+            "{path: /a, content: \"{{ '%c' | format(55296) }}\"}",
+            "files[1] (/a): content has characters that UTF-8 has not; give it in base64",
+        ),
         ("{path: /a, src: none.key}", "files[1] (/a): src none.key was not found on the controller; looked for "),
     ],
 )

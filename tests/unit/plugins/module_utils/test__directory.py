@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pathlib
@@ -104,6 +105,16 @@ def test_a_second_run_is_refused_at_once(path: pathlib.Path, holder: subprocess.
     with pytest.raises(KubestaticError) as failure, _directory.locked(str(path)):
         pytest.fail("two runs hold the same directory")
     assert str(failure.value).startswith(f"{path}: another run (process {holder.pid}) is changing static pods here")
+
+
+def test_a_directory_that_cannot_be_opened_is_named(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> t.NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(KubestaticError) as failure, _directory.held(str(path), what="certificates"):
+        pytest.fail("nobody holds it")
+    assert str(failure.value).startswith(f"{path}: cannot be opened: Permission denied; mend its owner or mode")
 
 
 @pytest.mark.parametrize("end", ["kill", "finish"])

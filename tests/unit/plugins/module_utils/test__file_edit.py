@@ -86,10 +86,41 @@ def test_a_replacement_has_its_owner(here: pathlib.Path) -> None:
     assert _file_edit.content(path) == new
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_mode_with_setuid_stays_with_an_owner(here: pathlib.Path) -> None:
+    path = str(here / "file")
+    put_all({path: Content("new", 0o6755, 1234, 2345)})
+    assert _file_edit.content(path) == Content("new", 0o6755, 1234, 2345)
+
+
+@pytest.mark.parametrize("new", [root_only("\ud800"), Content("secret", 0o600, 10**11, 0)])
+def test_what_no_file_can_be_leaves_nothing(here: pathlib.Path, new: Content) -> None:
+    with pytest.raises(KubestaticError, match=r"file: cannot be written: .*; nothing was changed"):
+        _file_edit.prepare(str(here / "file"), new, set_context=no_context)
+    assert names(here) == []
+
+
 def test_a_leftover_is_overwritten(here: pathlib.Path) -> None:
     (here / ".file.kubestatic-new").write_text("much longer than new")
     _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
     assert (here / ".file.kubestatic-new").read_text() == "new"
+
+
+def test_a_link_in_the_place_of_the_new_file_is_not_followed(here: pathlib.Path) -> None:
+    (here / "passwd").write_text("theirs")
+    (here / ".file.kubestatic-new").symlink_to("passwd")
+    _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    assert (here / "passwd").read_text() == "theirs"
+    assert not (here / ".file.kubestatic-new").is_symlink()
+
+
+def test_a_link_that_comes_back_at_once_is_not_followed(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "passwd").write_text("theirs")
+    (here / ".file.kubestatic-new").symlink_to("passwd")
+    monkeypatch.setattr(_file_edit, "discard", lambda _path: None)
+    with pytest.raises(KubestaticError, match="file: cannot be written: File exists; nothing was changed"):
+        _file_edit.prepare(str(here / "file"), root_only("new"), set_context=no_context)
+    assert (here / "passwd").read_text() == "theirs"
 
 
 def test_a_removal_needs_no_first_half(here: pathlib.Path) -> None:
@@ -205,6 +236,37 @@ def test_what_the_disk_refuses_changes_nothing(
             put_all(files)
     assert names(here) == ["old", "there"] and names(here / "there") == []
     assert (here / "old").read_text() == "old"
+
+
+def test_a_rename_that_fails_leaves_no_secret_beside(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = wanted(here)
+    renames = mock.Mock(side_effect=[mock.DEFAULT, OSError(errno.EIO, "Input/output error")], wraps=os.rename)
+    with monkeypatch.context() as broken:
+        broken.setattr("os.rename", renames)
+        with pytest.raises(
+            KubestaticError, match="there/a: cannot be replaced: Input/output error; the files before it"
+        ):
+            put_all(files)
+    assert (here / "old").read_text() == "new old"
+    assert names(here) == ["old", "there"] and names(here / "there") == []
+
+
+def test_a_sync_that_fails_is_named(here: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = wanted(here)
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        real(handle)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", fsync)
+        with pytest.raises(
+            KubestaticError, match=f"{here}: cannot be synced to the disk: Input/output error; all files"
+        ):
+            put_all(files)
+    assert all(pathlib.Path(path).read_text() == new.text for path, new in files.items())
 
 
 def test_files_are_on_the_disk_before_the_first_rename_and_renames_at_the_end(

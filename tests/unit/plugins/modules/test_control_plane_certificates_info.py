@@ -51,6 +51,25 @@ def test_a_node_that_is_no_master_has_nothing(node: pathlib.Path) -> None:
     assert (result["texts"], result["held_files"]) == ({}, [])
 
 
+@pytest.mark.parametrize(
+    "link", ["etc/kubernetes", "etc/kubernetes/pki", "etc/kubernetes/pki/ca.key", "var/kubelet.crt"]
+)
+def test_a_link_to_nothing_is_not_nothing(node: pathlib.Path, link: str) -> None:
+    """As where the disk with the keys is not mounted."""
+    (node / link).parent.mkdir(parents=True, exist_ok=True)
+    (node / link).symlink_to("/mnt/keys")
+    result = call(None, control_plane_certificates_info.main)
+    assert result["failed"] and "texts" not in result
+    assert result["msg"] == f"{node}/{link}: is a symbolic link to /mnt/keys, which is not there; mend the link"
+
+
+def test_a_link_to_something_is_followed(node: pathlib.Path) -> None:
+    write(node, "disk/ca.key", "key of a CA")
+    (node / "etc/kubernetes").mkdir(parents=True)
+    (node / "etc/kubernetes/pki").symlink_to(node / "disk")
+    assert call(None, control_plane_certificates_info.main)["texts"] == {"pki/ca.key": "key of a CA"}
+
+
 def test_what_cannot_be_read_is_named(node: pathlib.Path) -> None:
     (node / "etc/kubernetes/pki/ca.key").mkdir(parents=True)
     result = call(None, control_plane_certificates_info.main)

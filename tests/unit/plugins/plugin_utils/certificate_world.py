@@ -23,7 +23,10 @@ ADDRESSES = {"master1": "192.0.2.11", "master2": "192.0.2.12", "master3": "192.0
 DIRECTORY = "/dir/"
 
 PARAMS: dict[str, t.Any] = {
-    "masters": [{"name": name, "address": address, "sans": [], "held": "/held"} for name, address in ADDRESSES.items()],
+    "masters": [
+        {"name": name, "address": address, "sans": [], "held": "/held", "new": False}
+        for name, address in ADDRESSES.items()
+    ],
     "control_plane_endpoint": "",
     "api_server_port": 6443,
     "api_server_sans": [],

@@ -78,7 +78,10 @@ def test_all_certificates_are_told(world: CertificateWorld) -> None:
 def test_a_new_master_gets_its_own_and_no_other_changes(world: CertificateWorld) -> None:
     before = dict(world.own)
     world.held["master4"] = {}
-    masters = [*PARAMS["masters"], {"name": "master4", "address": "192.0.2.14", "sans": [], "held": "/held"}]
+    masters = [
+        *PARAMS["masters"],
+        {"name": "master4", "address": "192.0.2.14", "sans": [], "held": "/held", "new": False},
+    ]
     told = world.run(masters=masters)
     assert len(told) == 13 and all("masters/master4/" in one for one in told)
     assert {path: text for path, text in world.own.items() if path in before} == before
@@ -97,6 +100,13 @@ def test_keys_are_of_the_kind_that_was_asked_for(empty: CertificateWorld, algori
     assert config.key.splitlines()[0] == kind
     empty.algorithm = _pki.ECDSA_P256
     assert empty.run(masters=PARAMS["masters"][:1]) == [], "keys that are there stay"
+
+
+def test_the_longest_name_of_a_node_has_room_in_its_certificates(empty: CertificateWorld) -> None:
+    name = "m" * 52
+    empty.held[name] = {}
+    empty.run(masters=[{"name": name, "address": "192.0.2.14", "sans": [], "held": "/held", "new": False}])
+    assert f"CN=system:node:{name}" in str(empty.certificate(f"masters/{name}/pki/kubelet.crt").subject)
 
 
 def test_lifetimes(world: CertificateWorld) -> None:
@@ -155,7 +165,7 @@ DRIFT: list[tuple[str, t.Callable[[CertificateWorld], t.Any], str, str]] = [
         "common name",
         sign("pki/apiserver-kubelet-client", Subject("kube-apiserver", usages=CLIENT)),
         CLIENT_PAIR,
-        "it is for CN=kube-apiserver, not for CN=kube-apiserver-kubelet-client",
+        "it is for CN=kube-apiserver, not for CN=kube-apiserver-kubelet-client, O=kubeadm:cluster-admins",
     ),
     (
         "organization",
@@ -198,6 +208,22 @@ def test_what_is_not_as_it_should_be_is_made_again(
     changed = {path for path, text in world.own.items() if before.get(path) != text}
     assert changed == {f"{pair}.key", f"{pair}.crt"}
     assert world.run() == []
+
+
+@pytest.mark.parametrize("groups", [[], ["kubeadm:cluster-admins"]])
+def test_the_api_servers_client_certificate_is_good_as_any_kubeadm_makes_it(
+    world: CertificateWorld, groups: list[str]
+) -> None:
+    """In 1.34 it has a group, in 1.37 a role of its own."""
+    world.sign("pki/apiserver-kubelet-client", Subject("kube-apiserver-kubelet-client", frozenset(groups), CLIENT))
+    assert world.run() == []
+
+
+def test_the_api_servers_client_certificate_has_no_other_group(world: CertificateWorld) -> None:
+    subject = Subject("kube-apiserver-kubelet-client", frozenset(["system:masters"]), CLIENT)
+    world.sign("pki/apiserver-kubelet-client", subject)
+    world.held["master1"] = {}
+    assert "it is for CN=kube-apiserver-kubelet-client, O=system:masters, not for" in "".join(world.run())
 
 
 def test_an_address_that_changes_changes_what_has_it(world: CertificateWorld) -> None:
@@ -311,6 +337,39 @@ def test_nothing_shared_is_made_while_a_master_was_not_asked(world: CertificateW
     assert world.refused().startswith(
         f"/dir/{name}: is not there, and whether master2 and master3 has it already is not known; run"
     )
+
+
+# a file that is left -> the CA that it needs
+TRACES = [
+    ("admin.conf", "ca"),
+    ("kubelet.conf", "ca"),
+    ("pki/apiserver.crt", "ca"),
+    ("pki/etcd/peer.crt", "etcd/ca"),
+    ("pki/front-proxy-client.crt", "front-proxy-ca"),
+]
+
+
+@pytest.mark.parametrize(("name", "authority"), TRACES)
+@pytest.mark.parametrize("own", [True, False])
+def test_no_ca_is_made_where_there_must_be_one(world: CertificateWorld, name: str, authority: str, own: bool) -> None:
+    text = world.own[f"masters/master2/{name}"]
+    world.own = {f"masters/master2/{name}": text} if own else {}
+    world.held = {master: {} for master in ADDRESSES}
+    if not own:
+        world.held["master2"] = {name: text}
+    where = f"/dir/masters/master2/{name}" if own else f"master2:/etc/kubernetes/{name}"
+    assert world.refused().startswith(
+        f"/dir/pki/{authority}.crt: is not there, but {where} is of such a CA; put the CA's"
+    )
+    more = new_authority()
+    world.own.update({f"pki/{authority}.{kind}": text for kind, text in more.items()})
+    assert world.run(), "with that CA, whatever it signed, it goes on"
+
+
+def test_what_a_kubelet_signed_for_itself_tells_of_no_ca(empty: CertificateWorld) -> None:
+    theirs = new_authority(name="master1@1700000000")
+    empty.held["master1"] = {f"pki/kubelet.{kind}": text for kind, text in theirs.items()}
+    assert empty.run()[0] == "made pki/ca.key and pki/ca.crt (there was none)"
 
 
 @pytest.mark.parametrize("name", [*SECRETS, "pki/ca.crt"])

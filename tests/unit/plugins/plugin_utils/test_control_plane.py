@@ -27,7 +27,14 @@ LEAVES: list[tuple[str, str, str, set[str], set[str], set[str]]] = [
         {"server"},
         {*OWN, *SERVICE, "kubernetes.default.svc.cluster.local", "10.96.0.1"},
     ),
-    ("pki/apiserver-kubelet-client", "ca", "kube-apiserver-kubelet-client", set(), {"client"}, set()),
+    (
+        "pki/apiserver-kubelet-client",
+        "ca",
+        "kube-apiserver-kubelet-client",
+        {"kubeadm:cluster-admins"},
+        {"client"},
+        set(),
+    ),
     ("pki/apiserver-etcd-client", "etcd/ca", "kube-apiserver-etcd-client", set(), {"client"}, set()),
     ("pki/front-proxy-client", "front-proxy-ca", "front-proxy-client", set(), {"client"}, set()),
     ("pki/etcd/server", "etcd/ca", "master1", set(), {"server", "client"}, ETCD),
@@ -80,7 +87,7 @@ def test_the_endpoint_is_for_admins_alone(endpoint: str, host: str | None, serve
 
 
 def test_more_names_go_where_they_belong() -> None:
-    one = {"name": "m", "address": "2001:DB8:0::5", "sans": ["m.example.org", "192.0.2.5"], "held": None}
+    one = {"name": "m", "address": "2001:DB8:0::5", "sans": ["m.example.org", "192.0.2.5"], "held": None, "new": False}
     found = plane(
         masters=[one], api_server_sans=["*.example.org"], service_subnet="fd00::/108,10.0.0.0/16", dns_domain="k8s"
     )
@@ -95,7 +102,7 @@ def test_more_names_go_where_they_belong() -> None:
 
 
 def master(**changes: t.Any) -> dict[str, t.Any]:
-    return {"name": "m", "address": "192.0.2.1", "sans": [], "held": None, **changes}
+    return {"name": "m", "address": "192.0.2.1", "sans": [], "held": None, "new": False, **changes}
 
 
 BAD: list[tuple[dict[str, t.Any], str]] = [
@@ -117,6 +124,18 @@ BAD: list[tuple[dict[str, t.Any], str]] = [
         {"masters": [master(address="2001:db8::1"), master(name="n", address="2001:DB8:0::1")]},
         "masters[1]: has the address 2001:db8::1, which m has, too; give each master its own",
     ),
+    ({"masters": [master(held="/h", new=True)]}, "masters[0]: held and new are given, but what is new holds nothing"),
+    (
+        {"masters": [master(name="m" * 53)]},
+        "' has 53 characters, and a certificate has room for 52 behind system:node:",
+    ),
+    (
+        {"masters": [master(address="fe80::1%eth0")]},
+        "masters[0].address: 'fe80::1%eth0' is no IP address; give the one",
+    ),
+    ({"masters": [master(sans=["fe80::1%eth0"])]}, "masters[0].sans[0]: 'fe80::1%eth0' is no DNS subdomain"),
+    ({"control_plane_endpoint": "[fe80::1%eth0]:1"}, "control_plane_endpoint: 'fe80::1%eth0' is no DNS subdomain"),
+    ({"service_subnet": "fe80::%1/64"}, "service_subnet: 'fe80::%1/64' is no subnet with room for services"),
     ({"masters": [master(sans=["ok", "no!"])]}, "masters[0].sans[1]: 'no!' is no DNS subdomain"),
     ({"api_server_sans": ["a.*.b"]}, "api_server_sans[0]: 'a.*.b' is no DNS subdomain"),
     ({"control_plane_endpoint": "api:http"}, "control_plane_endpoint: 'api:http' has no port from 1 to 65535"),

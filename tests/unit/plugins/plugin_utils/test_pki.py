@@ -9,15 +9,20 @@ import datetime
 import pathlib
 import re
 import shutil
+import ssl
 import subprocess
 import typing as t
+from unittest import mock
 
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.plugin_utils import _pki
 from ansible_collections.kubestatic.node.plugins.plugin_utils._pki import Pair, Period, Subject
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 SUBJECT = Subject(
@@ -152,6 +157,50 @@ def test_a_bad_key_is_named_and_not_shown(make: t.Callable[[], str], message: st
     assert str(caught.value).startswith(message)
     lines = text.splitlines()[1:-1]
     assert caught.value.__cause__ is None and not any(line in str(caught.value) for line in lines)
+
+
+def foreign(*, old: bytes = b"", new: bytes = b"", extensions: t.Sequence[x509.ExtensionType] = ()) -> str:
+    """A CA's certificate with bytes of its exchanged, which makes its signature void, and with extensions as they come."""
+    key = _pki.new_key(_pki.ECDSA_P256)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "foreign")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + datetime.timedelta(days=1))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    data = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    assert old in data and len(old) == len(new)
+    return ssl.DER_cert_to_PEM_cert(data.replace(old, new))
+
+
+ONE, OTHER = (x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.4.{number}"), b"") for number in (5, 6))
+# A name of the kind that has a number of its own in every country, and none that the library knows.
+ODD_NAME = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex("3004a3020500"))
+
+FOREIGN: list[tuple[str, t.Callable[[], str]]] = [
+    ("garbled", lambda: foreign(extensions=[x509.UnrecognizedExtension(ExtensionOID.BASIC_CONSTRAINTS, b"garbled")])),
+    ("twice", lambda: foreign(old=b"\x2a\x03\x04\x06", new=b"\x2a\x03\x04\x05", extensions=[ONE, OTHER])),
+    ("odd name", lambda: foreign(extensions=[ODD_NAME])),
+    ("key", lambda: foreign(old=bytes.fromhex("2a8648ce3d0201"), new=bytes.fromhex("2a8648ce3d0209"))),
+    ("curve", lambda: foreign(old=bytes.fromhex("2a8648ce3d030107"), new=bytes.fromhex("2a8648ce3d030179"))),
+]
+
+
+@pytest.mark.parametrize("make", [row[1] for row in FOREIGN], ids=[row[0] for row in FOREIGN])
+def test_a_certificate_that_the_library_cannot_make_out_is_named(make: t.Callable[[], str]) -> None:
+    text = make()
+    with pytest.raises(
+        KubestaticError, match=r"x\.crt: has a certificate that cannot be made out; put the right one there"
+    ):
+        _pki.certificates(text, where="x.crt")
+
+
+def test_a_signature_of_an_unknown_kind_is_none_of_ours() -> None:
+    old, new = bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d040379")
+    [found] = _pki.certificates(foreign(old=old, new=new), where="")
+    [signer] = _pki.certificates(foreign(), where="")
+    assert not _pki.is_signed_by(Pair((found,), None), signer)
+    # What OpenSSL itself was built without.
+    odd = mock.Mock(**{"verify_directly_issued_by.side_effect": UnsupportedAlgorithm("SM3")})
+    assert not _pki.is_signed_by(Pair((odd,), None), signer)
 
 
 def test_an_old_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
