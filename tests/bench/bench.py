@@ -152,7 +152,10 @@ def crash() -> list[Figure]:
     command = [sys.executable, "-m", "pytest", "-q", str(HERE.parent / "crash")]
     with subprocess.Popen(command, cwd=HERE.parents[1], text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        lines = [line.rstrip() for line in process.stdout if not say(line.rstrip())]
+        lines = []
+        for line in process.stdout:
+            say(line.rstrip())
+            lines.append(line.rstrip())
     found = re.search(r"^hit at a side effect: (\d+) runs, (\d+) without a pod", "\n".join(lines), re.MULTILINE)
     if found is None:
         raise Problem("the crash tests did not tell how many runs they made")

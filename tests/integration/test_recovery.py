@@ -51,7 +51,7 @@ def is_closed(node: Node, *, unit: str = PODS, note: str = "under-way.json") -> 
 
 
 def journal(node: Node, unit: str) -> str:
-    return node.sh(f"journalctl -u {unit} -o cat --no-pager")
+    return str(node.sh(f"journalctl -u {unit} -o cat --no-pager"))
 
 
 def test_a_swap_is_finished_by_the_timer_and_told_by_the_next_run(impatient: Node) -> None:

@@ -18,7 +18,7 @@ import types
 import typing as t
 
 # Room -> class -> what writes to the store, or sees to it that a run that is cut off is brought to an end.
-_TIMED = {
+_TIMED: dict[str, dict[str, t.Sequence[str]]] = {
     "_revisions": {"Revisions": ("record", "mark_good")},
     "_open_changes": {"OpenChanges": ("begin", "end")},
     "_recovery_unit": {"RecoveryUnit": ("arm",)},
