@@ -61,7 +61,14 @@ def note_under_way(module: AnsibleModule, changes: t.Sequence[Change], *, node: 
     """From here on a run that is cut off is brought to an end without one. Raises KubestaticError."""
     unproven = [one.wanted for one in changes if one.new is not None and one.wanted.wait]
     pods = [OpenPod(one.key[1], one.key[0], one.wait_timeout, one.settle, one.rollback) for one in unproven]
-    OpenChanges(node.store).begin(node.manifest_dir, pods)
+    try:
+        OpenChanges(node.store).begin(node.manifest_dir, pods)
+    except KubestaticError as exc:
+        if any(change.action != _plan.REMOVE for change in changes):
+            raise
+        # To remove a pod may be what makes room again.
+        module.warn(f"should this run be cut off, only another one can finish it: {exc}")
+        return
     warning = _recover_pods.unit(node.store).arm(set_context=_module.context_setter(module))
     if warning:
         module.warn(warning)
