@@ -26,8 +26,8 @@ description:
   - Before a certificate is made, the one that the master holds is looked at. Where that is good, it is taken over. So an empty
     directory, as on a colleague's machine, gets everything from a cluster that runs, and nothing in the cluster changes.
   - A CA, the service account key and the encryption key are never made anew while a master holds one, and never
-    replaced. Nor is a CA made where the directory or a master has a certificate or kubeconfig that needs one already. Where two
-    masters, or a master and the directory, hold different ones, nothing is touched and the task fails.
+    replaced. Nor is a CA made where the directory or a master has a certificate or kubeconfig that needs one already.
+    Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails.
   - M(kubestatic.node.node_files) brings the files to the masters, with what is in RV(files).
 extends_documentation_fragment:
   - kubestatic.node._attributes

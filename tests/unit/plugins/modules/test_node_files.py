@@ -13,7 +13,8 @@ import stat
 import typing as t
 
 import pytest
-from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _module, _store
+from ansible_collections.kubestatic.node.plugins.module_utils import _directory, _file_set, _module, _store
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.modules import node_files
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import call
 
@@ -165,12 +166,6 @@ BAD: list[tuple[str, dict[str, t.Any], str]] = [
     ("owner with NUL", {"owner": "a\0"}, "is not known on this node"),
     ("owner of digits", {"owner": "1" * 5000}, "is not known on this node"),
     ("NUL", {"path": "HERE/a\0b"}, "files[1]: no file's name can have all characters of 'HERE/a\\x00b'; give another"),
-    ("surrogate in path", {"path": "HERE/\ud800"}, "no file's name can have all characters of 'HERE/\\ud800'"),
-    (
-        "surrogate",
-        {"content": "\ud800"},
-        "files[1] (HERE/a): content has characters that UTF-8 has not; give it in base64",
-    ),
     (
         "link",
         {"path": "HERE/link"},
@@ -206,6 +201,21 @@ def test_nothing_is_touched_where_one_file_is_refused(here: pathlib.Path, file: 
     assert result["failed"] and message.replace("HERE", str(here)) in result["msg"]
     assert (result["changed_files"], result["actions"]) == ([], [])
     assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ({"path": "/a\ud800"}, "files[0]: no file's name can have all characters of '/a\\ud800'; give another path"),
+        ({"content": "\ud800"}, "files[0] (/a): content has characters that UTF-8 has not; give it in base64"),
+    ],
+)
+def test_what_is_no_text_is_named(file: dict[str, t.Any], message: str) -> None:
+    """Ansible lets it through where MODULE_STRICT_UTF8_RESPONSE is off."""
+    usual = {"path": "/a", "content": "", "encoding": "text", "mode": "0600", **ME}
+    with pytest.raises(KubestaticError) as caught:
+        _file_set._wanted([{**usual, **file}])
+    assert str(caught.value) == message
 
 
 def test_a_directory_mode_is_judged_too(here: pathlib.Path) -> None:
