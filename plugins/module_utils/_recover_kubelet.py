@@ -52,7 +52,7 @@ def main() -> None:
     try:
         _recover(store, KubeletService(_command.run, store=store, unit=kubelet))
     except Exception as exc:  # noqa: BLE001  # whatever it is, the timer comes again
-        print(f"left for later: {exc}", flush=True)
+        _recovery_unit.say(f"left for later: {exc}")
     _recovery_unit.notify_started()
     unit(store, kubelet=kubelet).rearm(lambda: is_open(store))
 
@@ -102,7 +102,7 @@ def _directories(store: Store, service: KubeletService) -> list[str]:
 
 def _tell(store: Store, sentences: t.Sequence[str]) -> None:
     for sentence in sentences:
-        print(sentence, flush=True)
+        _recovery_unit.say(sentence)
     OpenChanges(store).tell(KUBELET, sentences)
 
 

@@ -62,7 +62,7 @@ def _leaving_for_later(path: str) -> t.Iterator[None]:
     try:
         yield
     except Exception as exc:  # noqa: BLE001  # one directory must not keep the others from being looked at
-        print(f"{path}: left for later: {exc}", flush=True)
+        _recovery_unit.say(f"{path}: left for later: {exc}")
 
 
 def _finish(path: str, pods: t.Sequence[OpenPod], *, store: Store, changes: OpenChanges) -> None:
@@ -70,7 +70,7 @@ def _finish(path: str, pods: t.Sequence[OpenPod], *, store: Store, changes: Open
     if not os.path.isdir(path):
         # At boot it may not be mounted yet.
         service.running()
-        print(f"{path}: is gone, and with it what was under way there", flush=True)
+        _recovery_unit.say(f"{path}: is gone, and with it what was under way there")
         changes.end(path)
         return
     with _directory.locked(path):
@@ -82,7 +82,7 @@ def _finish(path: str, pods: t.Sequence[OpenPod], *, store: Store, changes: Open
 
 def _tell(changes: OpenChanges, sentences: t.Sequence[str]) -> None:
     for sentence in sentences:
-        print(sentence, flush=True)
+        _recovery_unit.say(sentence)
     changes.tell(PODS, sentences)
 
 

@@ -130,6 +130,12 @@ class RecoveryUnit:
             raise KubestaticError(f"systemctl {' '.join(words)} failed: {' '.join((err or out).split())}")
 
 
+def say(sentence: str) -> None:
+    """Tell the journal, which is where the output of a service goes."""
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
+
+
 def notify_started() -> None:
     """Tell systemd that the files are in their places, so that the kubelet may start (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")

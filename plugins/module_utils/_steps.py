@@ -215,7 +215,7 @@ class ChangeSteps:
         restarted_at = self._known.note_restart(outcome.change) if comes_back else 0.0
         departure = self._departure(outcome, comes_back=comes_back, restarted_at=restarted_at)
         # Asked for now, as the gap has begun when it is needed.
-        _ = self._watch.sync_loop_began
+        self._watch.sync_loop_began()
         self._require_unedited(outcome.change)
         try:
             self._directory.take_away(outcome.change.filename, for_good=for_good)

@@ -56,7 +56,7 @@ class Teardown:
         self._watch = watch
         self._with_volumes = with_volumes
         self._pid = watch.kubelet_pid
-        self._ticks_since = watch.sync_loop_began
+        self._ticks_since = watch.sync_loop_began()
         self._there_at = self._gone_at = time.monotonic()
         by_pod = [pod_cgroups([sandbox]) for sandbox in {sandbox.uid: sandbox for sandbox in sandboxes}.values()]
         self._cgroups = [path for paths in by_pod for path in paths]

@@ -65,7 +65,6 @@ class Watch:
         self._sync_loops: dict[int, float | None] = {}
         self._well_since: dict[str, float] = {}
 
-    @property
     def sync_loop_began(self) -> float | None:
         """See KubeletService; the journal is asked once for each kubelet."""
         if self.kubelet_pid not in self._sync_loops:

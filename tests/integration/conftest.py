@@ -102,7 +102,7 @@ class Node:
         subprocess.run([*self._ssh[:-1], "-O", "exit", self._ssh[-1]], check=False, capture_output=True)
         subprocess.run(["podman", "kill", f"kubestatic-{self.name}"], check=True, capture_output=True)
         subprocess.run(["podman", "start", f"kubestatic-{self.name}"], check=True, capture_output=True)
-        wait_for(lambda: self._answers(), "the node has booted")
+        wait_for(self._answers, "the node has booted")
 
     def _answers(self) -> bool:
         return subprocess.run([*self._ssh, "true"], check=False, capture_output=True, timeout=60).returncode == 0
