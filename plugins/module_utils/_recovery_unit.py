@@ -172,8 +172,13 @@ def _program(sources: t.Sequence[tuple[str, str]], *, room: str) -> bytes:
 
 def _replace(path: str, data: bytes) -> None:
     temporary = f"{path}.new"
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -392,7 +392,7 @@ def test_rollback_false_leaves_it_for_a_look(kubelet: Node) -> None:
         ),
         (
             (
-                "mkdir -p /run/small && mount -t tmpfs -o size=64k tmpfs /run/small && cp -a /var/lib/kubestatic/. /run/small/ &&"
+                "mkdir -p /run/small && mount -t tmpfs -o size=1m tmpfs /run/small && cp -a /var/lib/kubestatic/. /run/small/ &&"
                 " mount --bind /run/small /var/lib/kubestatic && dd if=/dev/zero of=/var/lib/kubestatic/full bs=1k 2>/dev/null; true"
             ),
             "umount /var/lib/kubestatic; umount /run/small",

@@ -149,7 +149,7 @@ def test_a_store_on_another_file_system(node: Node, undo: t.Callable[[str], None
 def test_a_full_store(web: Node, undo: t.Callable[[str], None]) -> None:
     undo("umount /var/lib/kubestatic; umount /run/small")
     web.sh(
-        "mkdir -p /run/small && mount -t tmpfs -o size=256k tmpfs /run/small && cp -a /var/lib/kubestatic/. /run/small/ &&"
+        "mkdir -p /run/small && mount -t tmpfs -o size=1m tmpfs /run/small && cp -a /var/lib/kubestatic/. /run/small/ &&"
         " mount --bind /run/small /var/lib/kubestatic"
     )
     fill(web, "/var/lib/kubestatic")
