@@ -21,6 +21,9 @@ from ansible_collections.kubestatic.node.plugins.module_utils._store import UNDE
 
 _LOCK = "notes.lock"
 
+# (namespace, name)
+Key = t.Tuple[str, str]
+
 PODS, KUBELET = "pods", "kubelet"
 
 
@@ -32,6 +35,10 @@ class OpenPod(t.NamedTuple):
     wait_timeout: int
     settle: int | None
     rollback: bool
+
+    @property
+    def key(self) -> Key:
+        return (self.namespace, self.name)
 
 
 class OpenChanges:
@@ -48,15 +55,22 @@ class OpenChanges:
             if isinstance(pods, list)
         }
 
-    def begin(self, directory: str, pods: t.Iterable[OpenPod]) -> None:
+    def begin(self, directory: str, pods: t.Sequence[OpenPod]) -> None:
+        """Note pods whose proof is due from now on; that of others, from a run that was cut off, stays due."""
         with alone(self._store):
-            self._store.write(UNDER_WAY, {**self._store.read(UNDER_WAY), directory: [list(pod) for pod in pods]})
+            noted = [*self._others(directory, {pod.key for pod in pods}), *pods]
+            self._store.write(UNDER_WAY, {**self._store.read(UNDER_WAY), directory: [list(pod) for pod in noted]})
 
-    def end(self, directory: str) -> None:
+    def end(self, directory: str, keys: t.AbstractSet[Key]) -> None:
+        """What became of these pods has been told. The last one takes the note of the directory with it."""
         # A note that stays finds nothing to do.
         with contextlib.suppress(KubestaticError), alone(self._store):
-            known = self._store.read(UNDER_WAY)
-            self._store.write(UNDER_WAY, {path: pods for path, pods in known.items() if path != directory})
+            others = [list(pod) for pod in self._others(directory, keys)]
+            rest = {path: pods for path, pods in self._store.read(UNDER_WAY).items() if path != directory}
+            self._store.write(UNDER_WAY, {**rest, **({directory: others} if others else {})})
+
+    def _others(self, directory: str, keys: t.AbstractSet[Key]) -> list[OpenPod]:
+        return [pod for pod in self.directories().get(directory, []) if pod.key not in keys]
 
     def tell(self, what: str, sentences: t.Sequence[str]) -> None:
         """Keep for the next run what was done without one. `what` is PODS or KUBELET."""

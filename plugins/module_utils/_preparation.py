@@ -74,11 +74,11 @@ def note_under_way(module: AnsibleModule, changes: t.Sequence[Change], *, node: 
         module.warn(warning)
 
 
-def end_note(node: Node) -> None:
+def end_note(changes: t.Sequence[Change], *, node: Node) -> None:
     """The run has told what became of all of them."""
-    changes = OpenChanges(node.store)
-    changes.end(node.manifest_dir)
-    _recover_pods.unit(node.store).rearm(lambda: bool(changes.directories()))
+    notes = OpenChanges(node.store)
+    notes.end(node.manifest_dir, {change.wanted.key for change in changes})
+    _recover_pods.unit(node.store).rearm(lambda: bool(notes.directories()))
 
 
 def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Runtime) -> None:

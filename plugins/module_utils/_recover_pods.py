@@ -71,13 +71,13 @@ def _finish(path: str, pods: t.Sequence[OpenPod], *, store: Store, changes: Open
         # At boot it may not be mounted yet.
         service.running()
         _recovery_unit.say(f"{path}: is gone, and with it what was under way there")
-        changes.end(path)
+        changes.end(path, {pod.key for pod in pods})
         return
     with _directory.locked(path):
         if store.kubelet_stopped_for == path:
             _tell(changes, service.start_after_cut())
         _tell(changes, _prove(path, pods))
-        changes.end(path)
+        changes.end(path, {pod.key for pod in pods})
 
 
 def _tell(changes: OpenChanges, sentences: t.Sequence[str]) -> None:
@@ -115,9 +115,8 @@ def _kept(pod: OpenPod, *, node: Node, revisions: t.Any) -> Change | None:
     from ansible_collections.kubestatic.node.plugins.module_utils import _manifest_dir, _plan
     from ansible_collections.kubestatic.node.plugins.module_utils._pod_options import SHARED_OPTIONS, wanted_pod
 
-    key = (pod.namespace, pod.name)
-    found = _manifest_dir.duplicates(_manifest_dir.read(node.manifest_dir), key)
-    if len(found) != 1 or found[0].pod is None or revisions.with_text(key, found[0].pod.text) is None:
+    found = _manifest_dir.duplicates(_manifest_dir.read(node.manifest_dir), pod.key)
+    if len(found) != 1 or found[0].pod is None or revisions.with_text(pod.key, found[0].pod.text) is None:
         return None
     manifest = found[0].pod
     options = {name: option.get("default") for name, option in SHARED_OPTIONS.items()}

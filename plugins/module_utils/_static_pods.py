@@ -162,7 +162,7 @@ def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[O
         if node.store.is_under_way and not _manifest_dir.left_behind(node.manifest_dir):
             from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
 
-            _preparation.end_note(node)
+            _preparation.end_note(changes, node=node)
 
 
 def _recovered(module: AnsibleModule, store: Store) -> list[str]:

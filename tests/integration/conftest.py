@@ -268,3 +268,19 @@ def stops_slowly(seconds: int) -> dict[str, t.Any]:
 def with_env(name: str, value: t.Any, **spec: t.Any) -> dict[str, t.Any]:
     """A variant of `pod` that differs in one environment variable, so that the kubelet sees another pod."""
     return pod(name, container={"env": [{"name": "TEXT", "value": value}]}, **spec)
+
+
+def with_slow_web(node: Node) -> Node:
+    """The same node, with a pod web that takes its time to stop."""
+    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
+    assert not node.module("static_pod", definition=slow)["failed"]
+    return node
+
+
+def swap_in_the_middle(node: Node) -> Run:
+    """A run that changes that pod, frozen with the old manifest away and the new one not in force."""
+    run = node.start("static_pod", definition=with_env("web", "new"))
+    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
+    node.freeze_run()
+    assert "web.yaml" not in node.files()
+    return run

@@ -11,22 +11,16 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from conftest import MANIFESTS, Node, kubelet_with, pod, stops_slowly, wait_for, with_env
+from conftest import MANIFESTS, Node, kubelet_with, swap_in_the_middle, wait_for, with_env, with_slow_web
 
 
 @pytest.fixture
 def web(node: Node) -> Node:
-    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
-    assert not node.module("static_pod", definition=slow)["failed"]
-    return node
+    return with_slow_web(node)
 
 
 def test_killed_while_the_old_pod_stops(web: Node) -> None:
-    run = web.start("static_pod", definition=with_env("web", "new"))
-    wait_for(lambda: ".kubestatic.web.yaml.old" in web.files(), "the old manifest is away")
-    web.freeze_run()
-    assert "web.yaml" not in web.files()
-    web.kill_run(run)
+    web.kill_run(swap_in_the_middle(web))
     result = web.module("static_pod", definition=with_env("web", "new"))
     assert not result["failed"], result["msg"]
     assert "an earlier run was cut off" in result["actions"][0]
@@ -35,10 +29,7 @@ def test_killed_while_the_old_pod_stops(web: Node) -> None:
 
 
 def test_killed_while_the_old_pod_stops_and_then_another_wish(web: Node) -> None:
-    run = web.start("static_pod", definition=with_env("web", "new"))
-    wait_for(lambda: ".kubestatic.web.yaml.old" in web.files(), "the old manifest is away")
-    web.freeze_run()
-    web.kill_run(run)
+    web.kill_run(swap_in_the_middle(web))
     result = web.module("static_pod", name="web", state="absent")
     assert not result["failed"], result["msg"]
     assert web.files() == {} and not web.running("web")

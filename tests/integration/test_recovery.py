@@ -10,7 +10,7 @@ import typing as t
 
 import kubelets
 import pytest
-from conftest import MANIFESTS, Node, pod, stops_slowly, wait_for, with_env
+from conftest import MANIFESTS, Node, pod, swap_in_the_middle, wait_for, with_env, with_slow_web
 
 STORE = "/var/lib/kubestatic"
 PODS, KUBELET = "kubestatic-recover-pods", "kubestatic-recover-kubelet"
@@ -29,19 +29,8 @@ def impatient(node: Node, undo: t.Callable[[str], None]) -> Node:
     return node
 
 
-def with_web(node: Node) -> Node:
-    slow = pod("web", terminationGracePeriodSeconds=10, container=stops_slowly(5))
-    assert not node.module("static_pod", definition=slow)["failed"]
-    return node
-
-
 def cut_off_in_a_swap(node: Node) -> None:
-    """With the old manifest away and the new one not in force."""
-    run = node.start("static_pod", definition=with_env("web", "new"))
-    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
-    node.freeze_run()
-    assert "web.yaml" not in node.files()
-    node.kill_run(run)
+    node.kill_run(swap_in_the_middle(node))
 
 
 def is_closed(node: Node, *, unit: str = PODS, note: str = "under-way.json") -> bool:
@@ -55,7 +44,7 @@ def journal(node: Node, unit: str) -> str:
 
 
 def test_a_swap_is_finished_by_the_timer_and_told_by_the_next_run(impatient: Node) -> None:
-    node = with_web(impatient)
+    node = with_slow_web(impatient)
     cut_off_in_a_swap(node)
     wait_for(lambda: is_closed(node), "the recovery unit is done")
     assert set(node.files()) == {"web.yaml"}
@@ -69,10 +58,8 @@ def test_a_swap_is_finished_by_the_timer_and_told_by_the_next_run(impatient: Nod
 
 
 def test_a_run_that_lives_is_left_alone(impatient: Node) -> None:
-    node = with_web(impatient)
-    run = node.start("static_pod", definition=with_env("web", "new"))
-    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
-    node.freeze_run()
+    node = with_slow_web(impatient)
+    run = swap_in_the_middle(node)
     before = node.files()
     wait_for(lambda: "left for later" in journal(node, PODS).rpartition("Starting")[2], "the timer has come by")
     assert node.files() == before
@@ -97,7 +84,7 @@ def test_a_pod_that_nobody_proved_goes_back(impatient: Node) -> None:
 
 
 def test_what_somebody_has_placed_meanwhile_is_left_as_it_is(node: Node) -> None:
-    with_web(node)
+    with_slow_web(node)
     cut_off_in_a_swap(node)
     text = json.dumps(with_env("web", "by hand"))
     node.place_by_hand("web.yaml", text)
@@ -110,10 +97,8 @@ def test_what_somebody_has_placed_meanwhile_is_left_as_it_is(node: Node) -> None
 
 def test_a_node_that_loses_power_in_a_swap(node: Node) -> None:
     """The manifest is in its place before the kubelet starts, and proven some time later."""
-    with_web(node)
-    run = node.start("static_pod", definition=with_env("web", "new"))
-    wait_for(lambda: ".kubestatic.web.yaml.old" in node.files(), "the old manifest is away")
-    node.freeze_run()
+    with_slow_web(node)
+    run = swap_in_the_middle(node)
     node.lose_power()
     run.process.wait(timeout=60)
     wait_for(lambda: node.sh("systemctl is-active kubelet", check=False).strip() == "active", "the node is up")
@@ -148,7 +133,7 @@ def test_a_kubelets_old_configuration_comes_back(impatient: Node) -> None:
 
 
 def test_nothing_is_left_after_uninstall(node: Node) -> None:
-    with_web(node)
+    with_slow_web(node)
     cut_off_in_a_swap(node)
     node.playbook("kubestatic.node.uninstall")
     assert node.text_in("web") == ["new"] and set(node.files()) == {"web.yaml"}

@@ -44,11 +44,11 @@ class Node:
                 raise CutOff
 
             patch.setattr(ManifestDir, "settle", lambda _self, _filename: "")
-            patch.setattr(OpenChanges, "end", lambda _self, _directory: None)
+            patch.setattr(OpenChanges, "end", lambda _self, _directory, _keys: None)
             patch.setattr(*{"place": (ManifestDir, "place"), "proof": (Rollout, "_advance")}[when], cut)
             if when == "proof":
                 patch.undo()
-                patch.setattr(OpenChanges, "end", lambda _self, _directory: None)
+                patch.setattr(OpenChanges, "end", lambda _self, _directory, _keys: None)
                 patch.setattr("ansible_collections.kubestatic.node.plugins.module_utils._proving.Arrival.wait", cut)
             with pytest.raises(CutOff):
                 self.change(content=text, settle=2)
@@ -157,6 +157,16 @@ def test_a_kubelet_that_was_held_down_is_started(node: Node) -> None:
     node.world.kubelet_runs = False
     node.recover()
     assert node.world.kubelet_runs and node.world.pods() == {"web-node1": "good:2"}
+
+
+def test_a_run_for_another_pod_leaves_the_proof_of_this_one_due(node: Node) -> None:
+    node.cut_off(BAD, when="proof")
+    assert not node.change(content=manifest("other")).get("failed")
+    (due,) = node.open[node.world.manifests]
+    assert due.name == "web" and node.world.recovery_commands[-1] == START
+    node.recover()
+    assert node.web.read_text() == OLD and node.open == {}
+    assert set(node.world.pods()) == {"web-node1", "other-node1"}
 
 
 def test_nothing_open_is_nothing_to_do(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
