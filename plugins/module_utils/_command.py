@@ -10,6 +10,8 @@ import os
 import subprocess
 import typing as t
 
+from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+
 # (exit code, stdout, stderr) of a command given as a list of words.
 Run = t.Callable[[t.Sequence[str]], t.Tuple[int, str, str]]
 
@@ -32,3 +34,10 @@ def run(args: t.Sequence[str]) -> tuple[int, str, str]:
     except OSError as exc:
         return NOT_STARTED, "", f"{args[0]}: {exc.strerror}"
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def require(run: Run, args: t.Sequence[str]) -> None:
+    """Run a command that has to end well. Raises KubestaticError with what it says, on one line."""
+    code, out, err = run(args)
+    if code != 0:
+        raise KubestaticError(f"{' '.join(args)} failed: {' '.join((err.strip() or out.strip()).split())}")

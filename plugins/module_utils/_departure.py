@@ -180,7 +180,7 @@ class Departure:
         changes = OpenChanges(self._node.store)
         if self._node.manifest_dir not in changes.directories():
             changes.begin(self._node.manifest_dir, [])
-            _recover_pods.unit(self._node.store).rearm(lambda: True)
+            _recover_pods.unit(self._node.store).rearm()
 
     def _complaints(self) -> list[str]:
         """What the kubelet has logged about this pod at level E since the wait began."""

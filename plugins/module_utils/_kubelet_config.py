@@ -45,7 +45,7 @@ def carry_out(look: Look, one: Plan, order: Order, *, journal: Journal) -> Done:
         # Before the first file: a run that changes pods may hold the directory for minutes.
         with _holding(look):
             pass
-    if one.files or one.moves or one.directory:
+    if one.is_noted:
         journal.begin(one.files, moves=one.moves, manifest_dir=one.directory, unit=look.service.unit)
         actions += [f"made {one.directory}"] if one.directory else []
     try:
@@ -165,7 +165,7 @@ def _after_failure(
             journal.close()
         except KubestaticError as second:
             story += f", but the next run puts the old one back: {second}"
-    elif one.files or one.moves or one.directory:
+    elif one.is_noted:
         try:
             undone = journal.undo(timeout=order.wait_timeout)
         except KubestaticError as second:

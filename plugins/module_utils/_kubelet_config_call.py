@@ -27,7 +27,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_look impo
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_plan import Done, Failed, Order, Plan
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_wish import Wish
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import KUBELET, Store
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -85,17 +85,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": done.changed or bool(healed),
         "restarted": done.restarted,
         "restart_reason": done.reason,
-        "actions": _recovered(module, store) + healed + done.actions,
+        "actions": _module.recovered(module, store, KUBELET) + healed + done.actions,
     }
-
-
-def _recovered(module: AnsibleModule, store: Store) -> list[str]:
-    """What was done without a run since the last one."""
-    if not store.recovered:
-        return []
-    from ansible_collections.kubestatic.node.plugins.module_utils import _open_changes
-
-    return _open_changes.take_told(store, _open_changes.KUBELET, forget=not module.check_mode)
 
 
 def _done(module: AnsibleModule, look: Look, plan: Plan, order: Order, *, unproven: bool) -> Done:
@@ -108,16 +99,15 @@ def _done(module: AnsibleModule, look: Look, plan: Plan, order: Order, *, unprov
     from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config, _recover_kubelet
 
     recovery = _recover_kubelet.unit(look.store, kubelet=look.service.unit)
-    is_noted = bool(plan.files or plan.moves or plan.directory)
-    if is_noted:
+    if plan.is_noted:
         warning = recovery.arm(set_context=_module.context_setter(module))
         if warning:
             module.warn(warning)
     try:
         return _kubelet_config.carry_out(look, plan, order, journal=_journal(module, look.store))
     finally:
-        if is_noted or unproven:
-            recovery.rearm(lambda: _recover_kubelet.is_open(look.store))
+        if plan.is_noted or unproven:
+            recovery.rearm()
 
 
 def _look(module: AnsibleModule, *, store: Store, tree: Tree) -> Look:

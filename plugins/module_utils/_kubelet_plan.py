@@ -64,7 +64,12 @@ class Plan(t.NamedTuple):
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be done."""
-        return not (self.files or self.restart or self.directory or self.reload or self.moves)
+        return not (self.is_noted or self.restart or self.reload)
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether there is anything that may have to be put back, so that it is noted before it is done."""
+        return bool(self.files or self.moves or self.directory)
 
 
 class Done(t.NamedTuple):

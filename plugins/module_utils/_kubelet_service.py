@@ -11,7 +11,7 @@ import re
 import socket
 import typing as t
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_process
+from ansible_collections.kubestatic.node.plugins.module_utils import _command, _kubelet_process
 from ansible_collections.kubestatic.node.plugins.module_utils._command import NOT_STARTED, Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_process import Kubelet
@@ -162,10 +162,10 @@ class KubeletService:
         return _logged_at(found[-1]) if found else None
 
     def _do(self, *words: str) -> None:
-        code, out, err = self._run(["systemctl", *words])
-        if code != 0:
-            told = " ".join((err.strip() or out.strip()).split())
-            raise KubestaticError(f"systemctl {' '.join(words)} failed: {told}; see journalctl --unit={self.unit}")
+        try:
+            _command.require(self._run, ["systemctl", *words])
+        except KubestaticError as exc:
+            raise KubestaticError(f"{exc}; see journalctl --unit={self.unit}") from None
 
     def _show(self) -> dict[str, str]:
         code, out, err = self._run(["systemctl", "show", self.unit, f"--property={','.join(_PROPERTIES)}"])

@@ -15,6 +15,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._errors import Kub
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+    from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 # Interpreters for which distributions package PyYAML.
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
@@ -59,6 +60,15 @@ def context_setter(module: AnsibleModule) -> t.Callable[[str, str], None]:
                 module.set_context_if_different(path, module.selinux_default_context(final_path), False)
 
     return set_context
+
+
+def recovered(module: AnsibleModule, store: Store, what: str) -> list[str]:
+    """What was done without a run since the last one, in sentences. `what` is PODS or KUBELET of _store."""
+    if not store.recovered:
+        return []
+    from ansible_collections.kubestatic.node.plugins.module_utils import _open_changes
+
+    return _open_changes.take_told(store, what, forget=not module.check_mode)
 
 
 def require_root() -> None:

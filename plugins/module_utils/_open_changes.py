@@ -17,14 +17,10 @@ import time
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Key
 from ansible_collections.kubestatic.node.plugins.module_utils._store import UNDER_WAY, Store
 
 _LOCK = "notes.lock"
-
-# (namespace, name)
-Key = t.Tuple[str, str]
-
-PODS, KUBELET = "pods", "kubelet"
 
 
 class OpenPod(t.NamedTuple):
@@ -73,7 +69,7 @@ class OpenChanges:
         return [pod for pod in self.directories().get(directory, []) if pod.key not in keys]
 
     def tell(self, what: str, sentences: t.Sequence[str]) -> None:
-        """Keep for the next run what was done without one. `what` is PODS or KUBELET."""
+        """Keep for the next run what was done without one. `what` is PODS or KUBELET of _store."""
         if not sentences:
             return
         moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())

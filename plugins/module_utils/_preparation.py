@@ -76,9 +76,8 @@ def note_under_way(module: AnsibleModule, changes: t.Sequence[Change], *, node: 
 
 def end_note(changes: t.Sequence[Change], *, node: Node) -> None:
     """The run has told what became of all of them."""
-    notes = OpenChanges(node.store)
-    notes.end(node.manifest_dir, {change.wanted.key for change in changes})
-    _recover_pods.unit(node.store).rearm(lambda: bool(notes.directories()))
+    OpenChanges(node.store).end(node.manifest_dir, {change.wanted.key for change in changes})
+    _recover_pods.unit(node.store).rearm()
 
 
 def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Runtime) -> None:

@@ -24,9 +24,9 @@ from ansible_collections.kubestatic.node.plugins.module_utils import (
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Journal
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import UNIT, KubeletService
-from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import KUBELET, OpenChanges
+from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges
 from ansible_collections.kubestatic.node.plugins.module_utils._recovery_unit import RecoveryUnit
-from ansible_collections.kubestatic.node.plugins.module_utils._store import KUBELET_CHANGE, Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import KUBELET, KUBELET_CHANGE, Store
 
 # For static pods that had moved to another directory to go.
 _TIMEOUT = 300
@@ -39,6 +39,7 @@ def unit(store: Store, *, kubelet: str = UNIT) -> RecoveryUnit:
         what="kubelet",
         room="_recover_kubelet",
         note=KUBELET_CHANGE,
+        is_open=lambda: _is_open(store),
         title="the kubelet's configuration",
         before=kubelet,
     )
@@ -48,22 +49,23 @@ def main() -> None:
     """Do what can be done now, and say it on standard output, which is the journal."""
     store = Store()
     kubelet = str(store.kubelet_change.get("unit") or UNIT)
-    unit(store, kubelet=kubelet).rearm(lambda: is_open(store))
+    recovery = unit(store, kubelet=kubelet)
+    recovery.rearm()
     try:
         _recover(store, KubeletService(_command.run, store=store, unit=kubelet))
     except Exception as exc:  # noqa: BLE001  # whatever it is, the timer comes again
         _recovery_unit.say(f"left for later: {exc}")
     _recovery_unit.notify_started()
-    unit(store, kubelet=kubelet).rearm(lambda: is_open(store))
+    recovery.rearm()
 
 
-def is_open(store: Store) -> bool:
+def _is_open(store: Store) -> bool:
     """Whether there is anything left to do here; that the kubelet be proven is for the next run of kubelet_config."""
     return bool(store.kubelet_change) and not store.kubelet_change.get("recovered")
 
 
 def _recover(store: Store, service: KubeletService) -> None:
-    if not is_open(store):
+    if not _is_open(store):
         return
     if _is_up(service):
         # It waits for nothing; and what follows may take longer than a start may.

@@ -19,9 +19,9 @@ from ansible_collections.kubestatic.node.plugins.module_utils import _command, _
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import UNIT, KubeletService
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import ManifestDir
-from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import PODS, OpenChanges, OpenPod
+from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges, OpenPod
 from ansible_collections.kubestatic.node.plugins.module_utils._recovery_unit import RecoveryUnit
-from ansible_collections.kubestatic.node.plugins.module_utils._store import UNDER_WAY, Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import PODS, UNDER_WAY, Store
 
 if t.TYPE_CHECKING:
     from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
@@ -35,6 +35,7 @@ def unit(store: Store) -> RecoveryUnit:
         what="pods",
         room="_recover_pods",
         note=UNDER_WAY,
+        is_open=lambda: store.is_under_way,
         title="static pods",
         before=UNIT,
     )
@@ -45,7 +46,7 @@ def main() -> None:
     store = Store()
     changes = OpenChanges(store)
     # Whatever becomes of this process: the timer comes again.
-    unit(store).rearm(lambda: bool(changes.directories()))
+    unit(store).rearm()
     for path in changes.directories():
         with _leaving_for_later(path), _directory.locked(path):
             _tell(changes, ManifestDir(path).recover(check_mode=False))
@@ -53,7 +54,7 @@ def main() -> None:
     for path, pods in changes.directories().items():
         with _leaving_for_later(path):
             _finish(path, pods, store=store, changes=changes)
-    unit(store).rearm(lambda: bool(changes.directories()))
+    unit(store).rearm()
 
 
 @contextlib.contextmanager

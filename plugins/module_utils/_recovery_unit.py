@@ -25,7 +25,7 @@ import sys
 import typing as t
 import zipfile
 
-from ansible_collections.kubestatic.node.plugins.module_utils import _file_edit
+from ansible_collections.kubestatic.node.plugins.module_utils import _command, _file_edit
 from ansible_collections.kubestatic.node.plugins.module_utils._command import Run
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._file_edit import Content, SetContext
@@ -68,15 +68,28 @@ AccuracySec=10s
 class RecoveryUnit:
     """One service with its timer, kubestatic-recover-`what`. `room` has the function main() that it runs.
 
-    `note`: the file in the store that says that a change is open. `before`: the unit that waits for it at boot.
+    `note`: the file in the store without which no change is open; `is_open` says whether one is. `before`: the unit that
+    waits for it at boot.
     """
 
-    def __init__(self, run: Run, *, store: Store, what: str, room: str, note: str, title: str, before: str) -> None:
+    def __init__(
+        self,
+        run: Run,
+        *,
+        store: Store,
+        what: str,
+        room: str,
+        note: str,
+        is_open: t.Callable[[], bool],
+        title: str,
+        before: str,
+    ) -> None:
         self._run = run
         self._name = f"kubestatic-recover-{what}"
         self._room = room
         self._note = os.path.join(store.path, note)
         self._program = os.path.join(store.path, f"recover-{what}.pyz")
+        self._is_open = is_open
         self._title = title
         self._before = before
 
@@ -85,17 +98,17 @@ class RecoveryUnit:
         try:
             self._install(set_context)
             self._systemctl("start", "--no-block", f"{self._name}.timer")
-        except (KubestaticError, OSError, zipfile.BadZipFile) as exc:
+        except (KubestaticError, OSError) as exc:
             return f"should this run be cut off, only another one can finish or undo it, as {self._name} cannot be set up: {exc}"
         return ""
 
-    def rearm(self, is_open: t.Callable[[], bool]) -> None:
+    def rearm(self) -> None:
         """The timer is needed as long as a change is open, and no longer."""
         with contextlib.suppress(KubestaticError):
-            if not is_open():
+            if not self._is_open():
                 self._systemctl("stop", "--no-block", f"{self._name}.timer")
             # Also where another run has begun a change in between.
-            if is_open():
+            if self._is_open():
                 self._systemctl("start", "--no-block", f"{self._name}.timer")
 
     def _install(self, set_context: SetContext) -> None:
@@ -114,9 +127,13 @@ class RecoveryUnit:
         before = _file_edit.content(service).text
         if before == _SERVICE.format(**names) and os.path.exists(self._program):
             return
-        _replace(self._program, _program(sources, room=self._room))
         # The service is the last: it says that all of them are there.
-        for path, text in ((timer, _TIMER.format(**names)), (service, _SERVICE.format(**names))):
+        files = {
+            self._program: _program(sources, room=self._room).decode("utf-8", "surrogateescape"),
+            timer: _TIMER.format(**names),
+            service: _SERVICE.format(**names),
+        }
+        for path, text in files.items():
             new = Content(text, _MODE)
             _file_edit.prepare(path, new, set_context=set_context)
             _file_edit.put_in_force(path, new)
@@ -125,9 +142,7 @@ class RecoveryUnit:
         self._systemctl("enable", "--no-reload", f"{self._name}.service")
 
     def _systemctl(self, *words: str) -> None:
-        code, out, err = self._run(["systemctl", *words])
-        if code != 0:
-            raise KubestaticError(f"systemctl {' '.join(words)} failed: {' '.join((err or out).split())}")
+        _command.require(self._run, ["systemctl", *words])
 
 
 def say(sentence: str) -> None:
@@ -168,17 +183,3 @@ def _program(sources: t.Sequence[tuple[str, str]], *, room: str) -> bytes:
             program.writestr(f"{name.replace('.', '/')}.py", source)
         program.writestr("__main__.py", f"from {_PACKAGE} import {room}\n\n{room}.main()\n")
     return out.getvalue()
-
-
-def _replace(path: str, data: bytes) -> None:
-    temporary = f"{path}.new"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -29,7 +29,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._results import Ap
 from ansible_collections.kubestatic.node.plugins.module_utils._revisions import Revisions
 from ansible_collections.kubestatic.node.plugins.module_utils._rollout import Rollout
 from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Snapshot
-from ansible_collections.kubestatic.node.plugins.module_utils._store import Revision, Store
+from ansible_collections.kubestatic.node.plugins.module_utils._store import PODS, Revision, Store
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -112,7 +112,8 @@ def _apply(
         for outcome in outcomes
     ]
     plan = _plan_of(module, changes, node=node)
-    return Applied(results[: len(wanted)], results[len(wanted) :], _recovered(module, node.store), before, plan)
+    recovered = _module.recovered(module, node.store, PODS)
+    return Applied(results[: len(wanted)], results[len(wanted) :], recovered, before, plan)
 
 
 def _carry_out(
@@ -163,14 +164,6 @@ def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[O
             from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
 
             _preparation.end_note(changes, node=node)
-
-
-def _recovered(module: AnsibleModule, store: Store) -> list[str]:
-    if not store.recovered:
-        return []
-    from ansible_collections.kubestatic.node.plugins.module_utils import _open_changes
-
-    return _open_changes.take_told(store, _open_changes.PODS, forget=not module.check_mode)
 
 
 def _start_stopped_kubelet() -> list[str]:
@@ -261,15 +254,16 @@ def _possible(one: Wanted, node: Node) -> Wanted:
 def _write_new(module: AnsibleModule, directory: ManifestDir, change: Change) -> None:
     """Write the new manifest of a change beside the old one, with mode, owner and SELinux context."""
 
+    set_context = _module.context_setter(module)
+
     def finish(path: str, final_path: str) -> None:
-        arguments = module.load_file_common_arguments(change.wanted.file_arguments, path=path)
-        module.set_fs_attributes_if_different(arguments, False)
-        if module.selinux_enabled():
-            module.set_context_if_different(path, module.selinux_default_context(final_path), False)
+        with _module.raising(module):
+            arguments = module.load_file_common_arguments(change.wanted.file_arguments, path=path)
+            module.set_fs_attributes_if_different(arguments, False)
+        set_context(path, final_path)
 
     if change.new is not None:
-        with _module.raising(module):
-            directory.write_new(change.filename, change.new.text, finish_file=finish)
+        directory.write_new(change.filename, change.new.text, finish_file=finish)
 
 
 def _mend_attributes(module: AnsibleModule, outcome: Outcome, *, directory: ManifestDir) -> None:

@@ -26,6 +26,9 @@ _START = "kubelet-start.json"
 KUBELET_CHANGE = "kubelet-change.json"
 _RECOVERED = "recovered.json"
 UNDER_WAY = "under-way.json"
+
+# What a recovery tells of.
+PODS, KUBELET = "pods", "kubelet"
 _REVISIONS = "revisions"
 
 # How many downtimes of one pod and one kind of change are kept: enough for a median that one bad day does not move.

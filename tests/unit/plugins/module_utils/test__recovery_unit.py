@@ -39,6 +39,7 @@ class Node:
             room=room,
             note="under-way.json",
             title="static pods",
+            is_open=lambda: False,
             before="kubelet.service",
         )
         return unit.arm(set_context=lambda _path, _final: None)
