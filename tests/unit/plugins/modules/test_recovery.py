@@ -135,13 +135,16 @@ def test_a_run_that_lives_is_left_alone(node: Node, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("when", ["place", "proof"])
-def test_what_somebody_has_written_meanwhile_is_left_as_it_is(node: Node, when: str) -> None:
+def test_what_somebody_has_written_meanwhile_is_left_as_it_is(
+    node: Node, capsys: pytest.CaptureFixture[str], when: str
+) -> None:
     node.cut_off(BAD, when=when)
     by_hand = manifest(image="bad:1", terminationGracePeriodSeconds=7)
     node.web.write_text(by_hand)
     node.recover()
     assert node.web.read_text() == by_hand and node.open == {}
     assert list(node.web.parent.iterdir()) == [node.web]
+    assert "pod default/web" not in capsys.readouterr().out, "nor is it judged"
 
 
 def test_rollback_false_stays_false(node: Node) -> None:
