@@ -56,7 +56,8 @@ def _run_arguments(node: Node) -> list[str]:
     return [
         *("--runtime=runc", "run", "--detach", "--privileged", "--systemd=always", "--cgroupns=private"),
         *("--stop-signal=SIGRTMIN+3", "--ulimit=nofile=20000:20000", "--ulimit=nproc=4096:4096"),
-        *(f"--name={node.container}", f"--hostname={node.name}", f"--network={NETWORK}", f"--ip={node.address}"),
+        *(f"--name={node.container}", f"--hostname={node.name}", f"--network={NETWORK}"),
+        *(f"--ip={node.address}", f"--mac-address={node.mac_address}"),
         *others,
         f"--volume={node.container}:/var",
         f"--volume={ssh_key().with_suffix('.pub')}:/root/.ssh/authorized_keys:ro",

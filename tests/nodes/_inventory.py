@@ -31,6 +31,11 @@ class Node:
         """Return the name of its container, which is also that of its volume."""
         return f"kubestatic-{self.name}"
 
+    @property
+    def mac_address(self) -> str:
+        """Return its fixed, locally administered MAC address, made from its IP address."""
+        return ":".join(f"{byte:02x}" for byte in (0x02, 0, *ipaddress.ip_address(self.address).packed[-4:]))
+
 
 def read_nodes() -> list[Node]:
     """Return the nodes that there are where nobody asks for others: the masters."""
