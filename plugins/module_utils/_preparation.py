@@ -15,7 +15,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir impo
 from ansible_collections.kubestatic.node.plugins.module_utils._node import Node
 from ansible_collections.kubestatic.node.plugins.module_utils._open_changes import OpenChanges, OpenPod
 from ansible_collections.kubestatic.node.plugins.module_utils._plan import Change
-from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime
+from ansible_collections.kubestatic.node.plugins.module_utils._runtime import Runtime, Snapshot
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -81,7 +81,8 @@ def end_note(changes: t.Sequence[Change], *, node: Node) -> None:
 
 
 def _require_own_source(changes: t.Sequence[Change], *, node: Node, runtime: Runtime) -> None:
-    snapshot = runtime.snapshot()
+    # A pod's source is told by its sandbox alone.
+    snapshot = Snapshot(runtime.sandboxes(), ())
     for change in changes:
         namespace, name = change.wanted.key
         sight = _proof.look(snapshot, namespace=namespace, pod=node.full_name(name))

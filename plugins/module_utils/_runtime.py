@@ -108,9 +108,13 @@ class Runtime:
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            sandboxes=parse_sandboxes(self._json("pods", "-o", "json")),
+            sandboxes=self.sandboxes(),
             containers=parse_containers(self._json("ps", "-a", "-o", "json")),
         )
+
+    def sandboxes(self) -> tuple[Sandbox, ...]:
+        """Half of a snapshot, for half of its time."""
+        return parse_sandboxes(self._json("pods", "-o", "json"))
 
     def images(self) -> set[str]:
         """The full names and digests of all images on the node."""
