@@ -198,8 +198,9 @@ def of_pods(world: World, module: types.ModuleType) -> list[dict[str, t.Any]]:
     return found
 
 
-# What Ansible adds by itself.
-ADDED = {"changed", "failed", "msg", "diff", "invocation", "warnings", "deprecations"}
+# What Ansible adds by itself. The secrets (from 2.22 on) are taken out of the answer before anybody sees it: the
+# controller hides them in all that it shows from then on.
+ADDED = {"changed", "failed", "msg", "diff", "invocation", "warnings", "deprecations", "_ansible_new_secrets"}
 # What it adds about the file that the key path names.
 FILE_FACTS = {"uid", "gid", "owner", "group", "mode", "state", "size", "secontext"}
 # Of these, `contains` describes each entry; the entries have the names of settings and flags, or those of the sample.
