@@ -77,16 +77,22 @@ def put_in_force(path: str, new: Content) -> None:
     _sync(os.path.dirname(path))
 
 
-def put_all(files: t.Mapping[str, Content], *, directory_mode: int, set_context: SetContext) -> None:
-    """Have all these files (path -> what it shall be), and the directories that they lack.
+def put_all(
+    files: t.Mapping[str, Content],
+    *,
+    directories: t.Sequence[str] = (),
+    directory_mode: int,
+    set_context: SetContext,
+) -> None:
+    """Have all these files (path -> what it shall be), the directories that they lack, and `directories`.
 
     Whatever the disk may refuse is done before the first rename. Where the process ends in between, each file is the old
     or the new one. Raises KubestaticError.
     """
     made: list[str] = []
     try:
-        for path in files:
-            made += make_directory(os.path.dirname(path), mode=directory_mode)
+        for path in [*directories, *map(os.path.dirname, files)]:
+            made += make_directory(path, mode=directory_mode)
         for path, new in files.items():
             prepare(path, new, set_context=set_context)
         _replace_all(files)

@@ -53,26 +53,33 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     _module.require_root()
     directory_mode = _mode(module.params["directory_mode"], where="directory_mode")
     wanted = _wanted(module.params["files"])
-    _require_room(wanted)
+    directories = _directories(module.params["directories"], wanted)
+    _require_room(wanted, directories)
     with (
         contextlib.nullcontext()
         if module.check_mode
         else _directory.held(_store.DEFAULT_PATH, what="files of this node")
     ):
         changes = changes_for(wanted)
+        new_directories = [path for path in directories if not os.path.isdir(path)]
         if not module.check_mode:
             for path in wanted:
                 # A run that was cut off may have left a secret there.
                 _file_edit.discard(path)
             _file_edit.put_all(
                 {change.path: change.after for change in changes},
+                directories=new_directories,
                 directory_mode=directory_mode,
                 set_context=_module.context_setter(module),
             )
+    made = f"{'would make' if module.check_mode else 'made'} the directory"
     return {
-        "changed": bool(changes),
+        "changed": bool(changes or new_directories),
         "changed_files": [change.path for change in changes],
-        "actions": [_sentence(change, check_mode=module.check_mode) for change in changes],
+        "actions": [
+            *(f"{made} {path} (mode {directory_mode:04o})" for path in new_directories),
+            *(_sentence(change, check_mode=module.check_mode) for change in changes),
+        ],
         **({"diff": _diff(changes)} if module._diff else {}),
     }
 
@@ -86,14 +93,8 @@ def changes_for(wanted: t.Mapping[str, Content]) -> list[Change]:
 def _wanted(files: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, Content]:
     wanted: dict[str, Content] = {}
     for number, file in enumerate(files):
-        path = file["path"]
-        if not _is_name(path):
-            raise KubestaticError(
-                f"files[{number}]: no file's name can have all characters of {path!r}; give another path"
-            )
+        path = _path(file["path"], where=f"files[{number}]")
         where = f"files[{number}] ({path})"
-        if not os.path.isabs(path) or path.startswith("//") or os.path.normpath(path) != path or path == "/":
-            raise KubestaticError(f"{where}: path must be absolute, without '..' and without a slash at its end")
         if path in wanted:
             raise KubestaticError(f"{where}: is listed twice, and only one of the two can lie there; remove one")
         wanted[path] = Content(
@@ -103,6 +104,21 @@ def _wanted(files: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, Content]:
             group=_number(file["group"], known=lambda name: grp.getgrnam(name).gr_gid, where=f"{where}: group"),
         )
     return wanted
+
+
+def _directories(paths: t.Sequence[str], files: t.Container[str]) -> list[str]:
+    for number, path in enumerate(paths):
+        if _path(path, where=f"directories[{number}]") in files:
+            raise KubestaticError(f"directories[{number}] ({path}): is one of files, too; remove one of the two")
+    return list(dict.fromkeys(paths))
+
+
+def _path(path: str, *, where: str) -> str:
+    if not _is_name(path):
+        raise KubestaticError(f"{where}: no file's name can have all characters of {path!r}; give another path")
+    if not os.path.isabs(path) or path.startswith("//") or os.path.normpath(path) != path or path == "/":
+        raise KubestaticError(f"{where} ({path}): path must be absolute, without '..' and without a slash at its end")
+    return path
 
 
 def _is_name(path: str) -> bool:
@@ -148,15 +164,16 @@ def _number(given: str, *, known: t.Callable[[str], int], where: str) -> int:
     return number
 
 
-def _require_room(wanted: t.Iterable[str]) -> None:
+def _require_room(wanted: t.Iterable[str], directories: t.Iterable[str]) -> None:
     """Raise KubestaticError for what lies in the way of a file, or of a directory above it."""
     paths = set(wanted)
-    for path in sorted(paths):
-        above = os.path.dirname(path)
+    for path in sorted([*paths, *directories]):
+        above = path if path not in paths else os.path.dirname(path)
         while above != "/":
             if above in paths or (os.path.lexists(above) and not os.path.isdir(above)):
                 raise KubestaticError(f"{path}: cannot lie there, as {above} is a file and not a directory")
             above = os.path.dirname(above)
+    for path in sorted(paths):
         try:
             mode = os.lstat(path).st_mode
         except FileNotFoundError:

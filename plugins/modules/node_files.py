@@ -83,6 +83,12 @@ options:
         description: Name or number of the group.
         type: str
         default: root
+  directories:
+    description:
+      - More directories to have, such as that of a program's data, which nothing lies in yet. Absolute paths.
+    type: list
+    elements: str
+    default: []
   directory_mode:
     description:
       - Permissions of the directories that have to be made, an octal number in quotes. They are owned by root.
@@ -162,6 +168,7 @@ def main() -> None:
                     "group": {"type": "str", "default": "root"},
                 },
             },
+            "directories": {"type": "list", "elements": "str", "default": []},
             "directory_mode": {"type": "raw", "default": "0700"},
         },
         supports_check_mode=True,

@@ -223,6 +223,41 @@ def test_a_directory_mode_is_judged_too(here: pathlib.Path) -> None:
     assert result["msg"] == "directory_mode must be an octal number in quotes, such as '0600'; got 'rwx'"
 
 
+def test_directories_get_there_once_and_stay_as_they_are(here: pathlib.Path) -> None:
+    (here / "log").mkdir(mode=0o755)
+    (here / "link").symlink_to("log")
+    paths = [f"{here}/log", f"{here}/link", f"{here}/lib/etcd"]
+    would = run(directories=paths, check=True)
+    assert not (here / "lib").exists()
+    result = run(directories=paths)
+    assert would["changed"] and result["changed"] and result["changed_files"] == []
+    assert would["actions"] == [f"would make the directory {here}/lib/etcd (mode 0700)"]
+    assert result["actions"] == [f"made the directory {here}/lib/etcd (mode 0700)"]
+    assert {name: mode for name, (_text, mode) in tree(here).items() if name != "link"} == {
+        "lib": 0o700,
+        "lib/etcd": 0o700,
+        "log": 0o755,
+    }
+    assert not run(directories=paths)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["HERE/file"], "HERE/file: cannot lie there, as HERE/file is a file and not a directory"),
+        (["HERE/file/below"], "HERE/file/below: cannot lie there, as HERE/file is a file"),
+        (["HERE/new"], "directories[0] (HERE/new): is one of files, too; remove one of the two"),
+        (["lib"], "directories[0] (lib): path must be absolute"),
+    ],
+)
+def test_a_directory_that_cannot_be_is_refused(here: pathlib.Path, paths: list[str], message: str) -> None:
+    (here / "file").write_text("")
+    paths = [path.replace("HERE", str(here)) for path in paths]
+    result = run({"path": f"{here}/new", "content": TEXT}, directories=paths)
+    assert result["failed"] and message.replace("HERE", str(here)) in result["msg"]
+    assert sorted(tree(here)) == ["file"]
+
+
 def test_a_directory_above_may_be_a_link(here: pathlib.Path) -> None:
     (here / "real").mkdir()
     (here / "link").symlink_to("real")
