@@ -91,7 +91,7 @@ def _written(found: Setup, wish: Wish, layer: str, path: str, settings: t.Mappin
     if not settings:
         return found
     problem = next((config.problem for config in found.layers.configs if config.path == path), "")
-    if problem:
+    if problem and not (found.tree.text(path) is None and _is_same(path, wish.config_file)):
         raise KubestaticError(problem)
     _require_read_there(layer, settings, minor=found.minor)
     new = found
@@ -105,6 +105,10 @@ def _written(found: Setup, wish: Wish, layer: str, path: str, settings: t.Mappin
     except KubestaticError as exc:
         raise KubestaticError(f"{path}: {exc}") from None
     return new.with_file(path, text)
+
+
+def _is_same(one: str, other: str) -> bool:
+    return bool(one and other) and os.path.realpath(one) == os.path.realpath(other)
 
 
 def _require_read_there(layer: str, settings: t.Mapping[Key, t.Any], *, minor: int) -> None:
@@ -153,7 +157,7 @@ def _target(found: Setup, wish: Wish, wanted: t.Mapping[Key, t.Any]) -> tuple[st
     if layer == DROP_IN:
         return DROP_IN, _drop_in_path(found, wish)
     if layers.config_file:
-        if wish.config_file and os.path.realpath(wish.config_file) != os.path.realpath(layers.config_file):
+        if wish.config_file and not _is_same(wish.config_file, layers.config_file):
             raise KubestaticError(
                 f"config_file: the kubelet is started with --config={layers.config_file} and does not read"
                 f" {wish.config_file}; leave config_file out"

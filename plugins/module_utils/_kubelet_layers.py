@@ -252,7 +252,8 @@ def _config(path: str, layer: str, *, tree: Tree) -> Config:
         found = tree.text(path)
         if found is None:
             raise KubestaticError(
-                f"{path}: the kubelet's configuration is missing, and it does not start without it; put it there"
+                f"{path}: the kubelet's configuration is missing, and it does not start without it; put it there, or name it in"
+                " config_file of kubelet_config to have it made"
             )
         text = found
         return Config(path, layer, text, _data(path, layer, text))

@@ -100,7 +100,8 @@ options:
     description:
       - The configuration file, for a kubelet that is started without one. Give the keys of O(settings) that change with the first
         file, too; the error names them.
-      - By default the one that the unit names.
+      - By default the one that the unit names. Where that is not there, as on a node on which C(kubeadm) has not run, it is only made when
+        it is named here.
     type: path
   drop_in_file:
     description:
