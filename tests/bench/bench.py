@@ -17,6 +17,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+import _control_plane
 import _playbook
 import _truth
 from _figure import Figure, spread
@@ -31,7 +32,7 @@ _FOUR = 4
 def main() -> int:
     """Measure and tell; return the exit code."""
     parts = {"ten": ten, "noop": noop, "change": change, "four": four, "kubelet": kubelet}
-    parts |= {"records": records, "crash": crash}
+    parts |= {"records": records, "crash": crash, "control-plane": _control_plane.measure}
     chosen = sys.argv[1:] or list(parts)
     unknown = [name for name in chosen if name not in parts]
     if unknown:
@@ -47,6 +48,8 @@ def main() -> int:
                 figures += parts[name]()
         finally:
             say("emptying the nodes")
+            # Those that are bare are made anew.
+            subprocess.run([sys.executable, HERE.parent / "nodes" / "nodes.py", "up"], check=True)
             _playbook.run("clean")
     except subprocess.CalledProcessError:
         return 2

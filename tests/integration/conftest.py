@@ -98,11 +98,14 @@ class Node:
 
     def lose_power(self) -> None:
         """Kill every process of the node at once, and let it boot again."""
-        # Its connection would hang until a timeout tells that nobody is there any more.
-        subprocess.run([*self._ssh[:-1], "-O", "exit", self._ssh[-1]], check=False, capture_output=True)
+        self.disconnect()
         subprocess.run(["podman", "kill", f"kubestatic-{self.name}"], check=True, capture_output=True)
         subprocess.run(["podman", "start", f"kubestatic-{self.name}"], check=True, capture_output=True)
         wait_for(self._answers, "the node has booted")
+
+    def disconnect(self) -> None:
+        """Close the connection that is kept: it would hang until a timeout tells that nobody is there any more."""
+        subprocess.run([*self._ssh[:-1], "-O", "exit", self._ssh[-1]], check=False, capture_output=True)
 
     def _answers(self) -> bool:
         return subprocess.run([*self._ssh, "true"], check=False, capture_output=True, timeout=60).returncode == 0

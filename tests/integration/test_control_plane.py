@@ -1,0 +1,379 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Three bare nodes become a control plane: refused where they should not, made, used, and kept. In this order."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import typing as t
+
+import pytest
+import yaml
+from cluster import COMPONENTS, MANIFESTS, NODES, Cluster, make_bare, nodes
+from conftest import INVENTORY, Node, _nodes, wait_for
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Cluster]:
+    """The masters before anything is configured."""
+    make_bare()
+    found = Cluster(_nodes(), tmp_path_factory.mktemp("certificates"))
+    yield found
+    for node in found.masters:
+        node.disconnect()
+    nodes("up", "--fresh")
+
+
+@pytest.fixture(scope="module")
+def cluster(bare: Cluster) -> Cluster:
+    """The control plane that runs."""
+    bare.good()
+    bare.require_well()
+    return bare
+
+
+@contextlib.contextmanager
+def undone(node: Node, *, by: str) -> t.Iterator[None]:
+    try:
+        yield
+    finally:
+        node.sh(by)
+
+
+# ---- before the first run
+
+
+def test_a_master_that_is_not_reached_keeps_all_others_untouched(bare: Cluster, tmp_path: Path) -> None:
+    inventory = yaml.safe_load(INVENTORY.read_text())
+    inventory["masters"]["hosts"]["node3"]["ansible_port"] = 1
+    other = tmp_path / "inventory.yml"
+    other.write_text(yaml.safe_dump(inventory))
+    assert "UNREACHABLE" in bare.refused(f"--inventory={other}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--limit=node1,node2"], "node3"),
+        (["--forks=2"], "forks"),
+        (["--extra-vars=control_plane_kubernetes_version=1.33.0"], "1.33.0"),
+        (['--extra-vars={"control_plane_kubelet_settings": {"failSwapOn": true}}'], None),
+        (["--extra-vars=control_plane_address=10.213.47.11"], "10.213.47.11"),
+    ],
+    ids=["limit", "forks", "version", "swap", "addresses"],
+)
+def test_a_first_run_that_cannot_work_touches_nothing(bare: Cluster, arguments: list[str], message: str | None) -> None:
+    swap = "Filename Type Size Used Priority\\n/dev/sda2 partition 1048572 0 -2\\n"
+    if message is None:
+        node = bare.masters[1]
+        node.sh(f"printf '{swap}' > /run/swaps && mount --bind /run/swaps /proc/swaps")
+        with undone(node, by="umount /proc/swaps"):
+            told = bare.refused(*arguments)
+        assert "node2" in told and "/dev/sda2" in told
+        return
+    assert message in bare.refused(*arguments)
+
+
+def test_a_port_that_is_taken_is_named_with_its_holder(bare: Cluster) -> None:
+    node = bare.masters[1]
+    node.sh("systemd-run --unit=squatter python3 -m http.server 6443")
+    with undone(node, by="systemctl stop squatter"):
+        wait_for(lambda: node.sh("curl -s -o /dev/null http://127.0.0.1:6443/", check=False) == "", "it listens")
+        told = bare.refused()
+    assert "6443" in told and "python3" in told and "node2" in told
+
+
+def test_leftovers_of_another_cluster_are_refused(bare: Cluster) -> None:
+    node = bare.masters[2]
+    node.sh("mkdir -p /var/lib/etcd/member/wal /var/lib/etcd/member/snap && touch /var/lib/etcd/member/wal/0.wal")
+    node.sh("head -c 20480 /dev/zero > /var/lib/etcd/member/snap/db")
+    with undone(node, by="rm -rf /var/lib/etcd"):
+        told = bare.refused()
+    assert "node3" in told and "/var/lib/etcd" in told
+
+
+# ---- the control plane
+
+
+def test_the_first_run_makes_a_control_plane_and_the_second_changes_nothing(cluster: Cluster) -> None:
+    before = cluster.containers()
+    assert all(len(found) == len(COMPONENTS) for found in before.values())
+    played = cluster.good()
+    assert not played.changed, played.output
+    assert cluster.containers() == before
+    assert not cluster.good("--check", "--diff").changed
+
+
+def test_nodes_and_pods_are_seen_through_the_api(cluster: Cluster) -> None:
+    names = [node.name for node in cluster.masters]
+    found = cluster.get("nodes")["items"]
+    assert [one["metadata"]["name"] for one in found] == names
+    for one in found:
+        assert "node-role.kubernetes.io/control-plane" in one["metadata"]["labels"]
+        assert {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"} in one["spec"]["taints"]
+    mirrors = {one["metadata"]["name"] for one in cluster.get("pods --namespace=kube-system")["items"]}
+    assert mirrors >= {f"{component}-{name}" for component in COMPONENTS for name in names}
+
+
+def test_files_are_for_root_alone(cluster: Cluster) -> None:
+    for node in cluster.masters:
+        places = "/etc/kubernetes /var/lib/etcd /var/log/kubernetes"
+        open_ones = node.sh(
+            f"find {places} ( -perm /077 -o ! -user root ) ! -name '*.crt' ! -name '*.pub' -printf '%m %p\\n'"
+        )
+        assert open_ones == ""
+
+
+def test_manifests_are_those_of_kubeadm_and_what_the_role_adds(cluster: Cluster) -> None:
+    node = cluster.masters[0]
+    config = [
+        {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "InitConfiguration",
+            "localAPIEndpoint": {"advertiseAddress": node.address},
+            "nodeRegistration": {"name": node.name},
+        },
+        {"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration", "kubernetesVersion": "v1.37.2"},
+    ]
+    node.sh("rm -rf /run/dry && mkdir /run/dry && cat > /run/dry.yaml", stdin=yaml.safe_dump_all(config))
+    for phase in ("control-plane all", "etcd local"):
+        node.sh(f"KUBEADM_INIT_DRYRUN_DIR=/run/dry kubeadm init phase {phase} --config=/run/dry.yaml --dry-run")
+    added = {
+        "etcd": {"initial-cluster", "initial-cluster-state", "tls-min-version"},
+        "kube-scheduler": {"profiling", "tls-min-version"},
+        "kube-controller-manager": {"profiling", "tls-min-version"},
+        "kube-apiserver": {
+            *("audit-log-maxage", "audit-log-maxbackup", "audit-log-maxsize", "audit-log-path", "audit-policy-file"),
+            *("authentication-config", "encryption-provider-config", "profiling", "shutdown-send-retry-after"),
+            "tls-min-version",
+        },
+    }
+    for component in COMPONENTS:
+        theirs, ours = (yaml.safe_load(node.sh(f"cat {where}/{component}.yaml")) for where in ("/run/dry", MANIFESTS))
+        flags = [_flags(pod) for pod in (theirs, ours)]
+        assert {name for name in flags[0] | flags[1] if flags[0].get(name) != flags[1].get(name)} == added[component]
+        assert _plain(theirs) == _plain(ours)
+
+
+def _flags(pod: dict[str, t.Any]) -> dict[str, str]:
+    command = pod["spec"]["containers"][0]["command"]
+    return {word[2:].partition("=")[0]: word.partition("=")[2] for word in command[1:]}
+
+
+def _plain(pod: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A manifest without its flags, what only ours has mounted, and what is a default."""
+    container = pod["spec"]["containers"][0]
+    container["command"] = container["command"][:1]
+    container["readinessProbe"] = {"initialDelaySeconds": 0, **container.get("readinessProbe", {})}
+    own = ("audit", "kube-apiserver")
+    container["volumeMounts"] = [
+        {**one, "readOnly": one["name"] != "etcd-data"} for one in container["volumeMounts"] if one["name"] not in own
+    ]
+    pod["spec"]["volumes"] = [one for one in pod["spec"]["volumes"] if one["name"] not in own]
+    return pod
+
+
+def test_secrets_are_encrypted_and_requests_without_credentials_refused(cluster: Cluster) -> None:
+    cluster.kubectl("create secret generic quiet --from-literal=word=abracadabra")
+    stored = cluster.etcdctl("get /registry/secrets/default/quiet --print-value-only", on=1)
+    assert "k8s:enc:secretbox:v1:key1:" in stored and "abracadabra" not in stored
+    node = cluster.masters[1]
+    for path, code in (
+        ("/readyz", "200"),
+        ("/api/v1/namespaces/kube-public/configmaps/cluster-info", "200"),
+        ("/version", "401"),
+        ("/api/v1/nodes", "401"),
+    ):
+        assert node.sh(f"curl -sk -o /dev/null -w '%{{http_code}}' https://{node.address}:6443{path}") == code, path
+    assert node.sh(f"curl -sk -o /dev/null -w '%{{http_code}}' https://{node.address}:10250/pods") == "401"
+    log = node.sh("cat /var/log/kubernetes/audit/audit.log")
+    assert '"resource":"secrets"' in log + cluster.masters[0].sh("cat /var/log/kubernetes/audit/audit.log")
+    assert "abracadabra" not in log
+
+
+def test_kubeadm_works_on_it(cluster: Cluster) -> None:
+    """It tells when certificates expire, adds proxy and DNS, and has a worker join."""
+    told = cluster.masters[0].sh("kubeadm certs check-expiration")
+    assert "MISSING" not in told and "apiserver-kubelet-client" in told
+    node = cluster.masters[0]
+    node.sh("kubeadm init phase addon all --kubeconfig=/etc/kubernetes/admin.conf --config=/run/dry.yaml")
+    assert cluster.get("daemonset kube-proxy --namespace=kube-system")["metadata"]["name"] == "kube-proxy"
+    nodes("up", "--control-plane", "--bare", "node4")
+    worker = Node("node4", yaml.safe_load(INVENTORY.read_text())["workers"]["hosts"]["node4"]["ansible_host"])
+    try:
+        join = node.sh("kubeadm token create --print-join-command").strip().splitlines()[-1]
+        worker.sh(f"{join} --ignore-preflight-errors=all")
+        wait_for(lambda: cluster.kubectl("get node node4", check=False).count("node4") == 1, "the worker is there")
+    finally:
+        worker.disconnect()
+        nodes("down", "node4")
+        cluster.kubectl("delete node node4", check=False)
+
+
+# ---- what static pods are known for
+
+
+def test_deleting_a_mirror_pod_does_not_stop_the_pod(cluster: Cluster) -> None:
+    name = cluster.masters[0].name
+    before = cluster.containers("kube-scheduler")
+    uid = cluster.get(f"pod kube-scheduler-{name} --namespace=kube-system")["metadata"]["uid"]
+    cluster.kubectl(f"delete pod kube-scheduler-{name} --namespace=kube-system --wait=false")
+
+    def is_back() -> bool:
+        text = cluster.kubectl(f"get pod kube-scheduler-{name} --namespace=kube-system --output=json", check=False)
+        return text.startswith("{") and json.loads(text)["metadata"]["uid"] != uid
+
+    wait_for(is_back, "the kubelet has made the mirror pod again")
+    assert cluster.containers("kube-scheduler") == before
+
+
+def test_absent_stops_it_and_the_next_run_has_it_again(cluster: Cluster) -> None:
+    node = cluster.masters[2]
+    gone = node.module("static_pod", name="kube-scheduler", namespace="kube-system", state="absent")
+    assert gone["changed"] and not node.running("kube-scheduler")
+    assert cluster.good().changed == [node.name]
+    cluster.require_well()
+    assert len(node.running("kube-scheduler")) == 1
+
+
+def test_a_container_that_dies_comes_back(cluster: Cluster) -> None:
+    node = cluster.masters[1]
+    (old,) = node.running("kube-controller-manager")
+    node.sh(f"kill -KILL $(crictl inspect --output go-template --template '{{{{.info.pid}}}}' {old})")
+    wait_for(lambda: node.running("kube-controller-manager") not in ([], [old]), "the container is back")
+
+
+def test_pods_run_on_and_modules_work_with_every_api_server_down(cluster: Cluster) -> None:
+    before = cluster.containers("etcd", "kube-scheduler")
+    for node in cluster.masters:
+        gone = node.module("static_pod", name="kube-apiserver", namespace="kube-system", state="absent")
+        assert gone["changed"], gone
+    placed = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web"},
+        "spec": {"containers": [{"name": "main", "image": "nginx", "imagePullPolicy": "IfNotPresent"}]},
+    }
+    node = cluster.masters[0]
+    assert node.module("static_pod", definition=placed)["changed"]
+    assert cluster.containers("etcd", "kube-scheduler") == before
+    assert node.module("static_pod", name="web", state="absent")["changed"]
+    cluster.good()
+    cluster.require_well()
+
+
+# ---- changes and faults
+
+
+def test_a_changed_flag_reaches_one_master_after_the_other(cluster: Cluster) -> None:
+    with writing(cluster) as tries:
+        played = cluster.good(control_plane_kube_apiserver_flags={"v": 1})
+    assert sorted(played.changed) == [node.name for node in cluster.masters]
+    cluster.require_well()
+    acknowledged = {one["key"] for one in tries() if one["ok"]}
+    stored = set(cluster.get("configmap written")["data"])
+    assert len(acknowledged) > 100
+    assert acknowledged <= stored
+
+
+@contextlib.contextmanager
+def writing(cluster: Cluster) -> t.Iterator[t.Callable[[], list[dict[str, t.Any]]]]:
+    """A client that writes all the time, through whichever API server acknowledges it; what it noted."""
+    node = cluster.masters[0]
+    node.sh("cat > /run/api_client.py", stdin=(NODES / "api_client.py").read_text())
+    addresses = " ".join(one.address for one in cluster.masters)
+    node.sh(f"systemd-run --unit=writer python3 /run/api_client.py write /run/written {addresses}")
+    try:
+        yield lambda: [json.loads(line) for line in node.sh("cat /run/written").splitlines()]
+    finally:
+        node.sh("systemctl stop writer")
+
+
+def test_a_bad_flag_reaches_one_master_alone_which_goes_back(cluster: Cluster) -> None:
+    before = cluster.containers()
+    played = cluster.play(control_plane_kube_apiserver_flags={"v": 1, "no-such-flag": "x"})
+    assert played.code != 0
+    assert "no-such-flag" in played.text and "is in force again and its pod runs" in played.text
+    cluster.require_well()
+    after = cluster.containers()
+    assert [name for name in before if before[name] != after[name]] == ["node1"]
+    cluster.good(control_plane_kube_apiserver_flags={"v": 1})
+
+
+def test_two_masters_down_have_the_gate_refuse(cluster: Cluster) -> None:
+    for node in cluster.masters[1:]:
+        node.sh("systemctl stop kubelet && crictl stop --timeout=1 $(crictl ps --quiet --name etcd) >/dev/null")
+    try:
+        told = cluster.refused(control_plane_gate_timeout=3, control_plane_kube_apiserver_flags={"v": 2})
+        assert "quorum" in told
+    finally:
+        for node in cluster.masters[1:]:
+            node.sh("systemctl start kubelet")
+    cluster.require_well()
+
+
+def test_a_master_that_was_off_is_as_it_was(cluster: Cluster) -> None:
+    cluster.masters[1].lose_power()
+    cluster.require_well()
+    assert not cluster.good(control_plane_kube_apiserver_flags={"v": 1}).changed
+
+
+def test_certificates_come_from_the_masters_where_the_controller_has_none(cluster: Cluster) -> None:
+    before = cluster.traces()
+    shutil.rmtree(cluster.certificates)
+    assert cluster.good(control_plane_kube_apiserver_flags={"v": 1}).changed == []
+    assert cluster.traces() == before
+
+
+def test_a_master_that_lost_its_configuration_gets_it_again(cluster: Cluster) -> None:
+    node = cluster.masters[1]
+    before = cluster.traces()[1]
+    node.sh("rm -rf /etc/kubernetes")
+    cluster.good(control_plane_kube_apiserver_flags={"v": 1})
+    cluster.require_well()
+    assert _digests(cluster.traces()[1]) == _digests(before)
+
+
+def _digests(traces: str) -> list[str]:
+    return [line for line in traces.splitlines() if "/etc/kubernetes/" in line]
+
+
+def test_a_member_that_lost_its_data_is_rebuilt(cluster: Cluster) -> None:
+    node = cluster.masters[2]
+    cluster.kubectl("create configmap kept --from-literal=word=kept")
+    old = cluster.members()[node.name]["ID"]
+    node.sh("systemctl stop kubelet && crictl stop --timeout=1 $(crictl ps --quiet --name etcd) >/dev/null")
+    node.sh("rm -rf /var/lib/etcd/member && systemctl start kubelet")
+    cluster.good(control_plane_kube_apiserver_flags={"v": 1})
+    cluster.require_well()
+    assert cluster.members()[node.name]["ID"] != old
+    assert cluster.get("configmap kept", on=2)["data"] == {"word": "kept"}
+    assert not cluster.good(control_plane_kube_apiserver_flags={"v": 1}).changed
+
+
+def test_another_minor_is_refused(cluster: Cluster) -> None:
+    assert "1.36" in cluster.refused(control_plane_kubernetes_version="1.36.4")
+
+
+def test_a_run_that_is_killed_is_finished_by_the_next(bare: Cluster) -> None:
+    """From bare nodes again, killed at its worst: etcd starts, and no API server is there yet."""
+    make_bare()
+    process = subprocess.Popen(
+        bare.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_for(lambda: all(node.sh(f"ls {MANIFESTS}", check=False).count(".yaml") for node in bare.masters), "manifests")
+    for node in bare.masters:
+        node.sh("pkill -KILL -f AnsiballZ || true")
+    process.kill()
+    process.wait(timeout=60)
+    keys = [node.sh("sha256sum /etc/kubernetes/pki/*.key /etc/kubernetes/pki/*.crt") for node in bare.masters]
+    bare.good()
+    bare.require_well()
+    assert [node.sh("sha256sum /etc/kubernetes/pki/*.key /etc/kubernetes/pki/*.crt") for node in bare.masters] == keys
