@@ -108,7 +108,7 @@ def project(tmp_path: pathlib.Path) -> Project:
     (installed / "roles" / "kubelet" / "tasks" / "main.yml").write_text("[]\n")
     for name in ("static_pod", "static_pods"):
         (modules / f"{name}.py").write_bytes((here / "recorder.py").read_bytes())
-    for name in ("node_files", "control_plane_certificates_info"):
+    for name in ("node_files", "control_plane_info"):
         (modules / f"{name}.py").write_bytes((here / "file_recorder.py").read_bytes())
     (modules / "control_plane_certificates.py").symlink_to(
         COLLECTION / "plugins" / "modules" / "control_plane_certificates.py"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: kubestatic.node contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node's half for node_files and control_plane_certificates_info: a directory of the task's environment is the node."""
+"""A node's half for node_files and control_plane_info: a directory of the task's environment is the node."""
 
 from __future__ import annotations
 

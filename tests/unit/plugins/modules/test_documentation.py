@@ -19,7 +19,7 @@ from ansible_collections.kubestatic.node.plugins.doc_fragments import _attribute
 from ansible_collections.kubestatic.node.plugins.module_utils import _module, _store
 from ansible_collections.kubestatic.node.plugins.modules import (
     control_plane_certificates,
-    control_plane_certificates_info,
+    control_plane_info,
     kubelet_config,
     kubelet_info,
     node_files,
@@ -36,7 +36,7 @@ FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
 POD_MODULES = [static_pod, static_pods, static_pod_info]
 MODULES = [*POD_MODULES, kubelet_config, kubelet_info, node_files]
 # What these return comes from their action plugins, so the tests of those look at it.
-DONE_BY_ACTIONS = [control_plane_certificates, control_plane_certificates_info]
+DONE_BY_ACTIONS = [control_plane_certificates, control_plane_info]
 ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
 
 NAMES = [module.__name__.rpartition(".")[2] for module in MODULES]

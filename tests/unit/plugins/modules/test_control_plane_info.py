@@ -9,7 +9,7 @@ import pathlib
 
 import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _control_plane_files, _module
-from ansible_collections.kubestatic.node.plugins.modules import control_plane_certificates_info
+from ansible_collections.kubestatic.node.plugins.modules import control_plane_info
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import call
 
 
@@ -38,7 +38,7 @@ def test_all_that_is_there_is_told(node: pathlib.Path, check: bool) -> None:
     }
     for name, text in {**found, "etc/kubernetes/pki/ca.srl": "of no use"}.items():
         write(node, name, text)
-    result = call(None, control_plane_certificates_info.main, check=check)
+    result = call(None, control_plane_info.main, check=check)
     assert not result["changed"]
     assert result["texts"] == {
         name.replace("etc/kubernetes/", "").replace("var/", "pki/"): text for name, text in found.items()
@@ -47,7 +47,7 @@ def test_all_that_is_there_is_told(node: pathlib.Path, check: bool) -> None:
 
 
 def test_a_node_that_is_no_master_has_nothing(node: pathlib.Path) -> None:
-    result = call(None, control_plane_certificates_info.main)
+    result = call(None, control_plane_info.main)
     assert (result["texts"], result["held_files"]) == ({}, [])
 
 
@@ -58,7 +58,7 @@ def test_a_link_to_nothing_is_not_nothing(node: pathlib.Path, link: str) -> None
     """As where the disk with the keys is not mounted."""
     (node / link).parent.mkdir(parents=True, exist_ok=True)
     (node / link).symlink_to("/mnt/keys")
-    result = call(None, control_plane_certificates_info.main)
+    result = call(None, control_plane_info.main)
     assert result["failed"] and "texts" not in result
     assert result["msg"] == f"{node}/{link}: is a symbolic link to /mnt/keys, which is not there; mend the link"
 
@@ -67,11 +67,11 @@ def test_a_link_to_something_is_followed(node: pathlib.Path) -> None:
     write(node, "disk/ca.key", "key of a CA")
     (node / "etc/kubernetes").mkdir(parents=True)
     (node / "etc/kubernetes/pki").symlink_to(node / "disk")
-    assert call(None, control_plane_certificates_info.main)["texts"] == {"pki/ca.key": "key of a CA"}
+    assert call(None, control_plane_info.main)["texts"] == {"pki/ca.key": "key of a CA"}
 
 
 def test_what_cannot_be_read_is_named(node: pathlib.Path) -> None:
     (node / "etc/kubernetes/pki/ca.key").mkdir(parents=True)
-    result = call(None, control_plane_certificates_info.main)
+    result = call(None, control_plane_info.main)
     assert result["failed"] and result["msg"] == f"{node}/etc/kubernetes/pki/ca.key: cannot be read: Is a directory"
     assert "texts" not in result

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: control_plane_certificates_info
+module: control_plane_info
 short_description: Gather the keys and certificates that a master holds, for control_plane_certificates
 version_added: 0.2.0
 author:
@@ -33,7 +33,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Gather what the masters hold
-  kubestatic.node.control_plane_certificates_info:
+  kubestatic.node.control_plane_info:
   register: certificates_info
 """
 
