@@ -370,7 +370,9 @@ def test_return_values_are_those_that_are_documented(project: Project) -> None:
             "diff",
             "warnings",
         } == set(words)
-        for name, one in words.items():
+        # The facts of a real node are looked at with the module.
+        for name in set(words) - {"facts"}:
+            one = words[name]
             require_shape(
                 one["sample"] if name != "files" else one["sample"]["master1"],
                 result[name] if name != "files" else result[name]["master1"],
