@@ -20,6 +20,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils import _module, _s
 from ansible_collections.kubestatic.node.plugins.modules import (
     control_plane_certificates,
     control_plane_info,
+    control_plane_preflight,
     etcd_member,
     kubelet_config,
     kubelet_info,
@@ -38,7 +39,7 @@ FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
 POD_MODULES = [static_pod, static_pods, static_pod_info]
 MODULES = [*POD_MODULES, kubelet_config, kubelet_info, node_files, etcd_member]
 # What these return comes from their action plugins, so the tests of those look at it.
-DONE_BY_ACTIONS = [control_plane_certificates, control_plane_info]
+DONE_BY_ACTIONS = [control_plane_certificates, control_plane_info, control_plane_preflight]
 ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
 
 NAMES = [module.__name__.rpartition(".")[2] for module in MODULES]
