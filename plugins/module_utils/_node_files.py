@@ -58,3 +58,13 @@ class Tree(t.NamedTuple):
         return os.path.isdir(path) or any(
             text is not None and one.startswith(above) for one, text in self.planned.items()
         )
+
+
+def require_no_dangling_link(path: str) -> None:
+    """Raise KubestaticError for what only seems not to be there, as where a disk is not mounted."""
+    while path != "/":
+        if os.path.islink(path) and not os.path.exists(path):
+            raise KubestaticError(
+                f"{path}: is a symbolic link to {os.readlink(path)}, which is not there; mend the link"
+            )
+        path = os.path.dirname(path)

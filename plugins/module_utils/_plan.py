@@ -83,6 +83,11 @@ class Change(t.NamedTuple):
         return self.action not in (KEEP, GONE)
 
     @property
+    def disturbs(self) -> bool:
+        """Whether a pod that is there goes, if only for a moment."""
+        return self.action in (CHANGE, RESTART, REMOVE)
+
+    @property
     def kind(self) -> str:
         """In what way the pod is down meanwhile: ``swap``, ``replace``, ``restart``, or empty where it is not, or for good."""
         return {CHANGE: self.wanted.strategy, RESTART: RESTART}.get(self.action, "")

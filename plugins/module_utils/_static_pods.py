@@ -42,17 +42,24 @@ def apply(
     manifest_dir: str | None,
     prune: str = "none",
     prune_options: t.Mapping[str, t.Any] | None = None,
+    gate: t.Mapping[str, t.Any] | None = None,
 ) -> Applied:
     """Bring the node to what is wanted, or in check mode say what that would take.
 
     What is wanted does not contradict itself (`_pod_list.require_consistent`). `prune_options` are the shared options for
-    pods that `prune` removes. Raises KubestaticError for what is refused before anything is touched; what fails later
-    stands in the results.
+    pods that `prune` removes, `gate` is what must hold in the cluster before a pod is disturbed (`_gate`). Raises
+    KubestaticError for what is refused before anything is touched; what fails later stands in the results.
     """
     before: list[str] = []
     try:
         return _apply(
-            module, wanted, manifest_dir=manifest_dir, prune=prune, prune_options=prune_options or {}, before=before
+            module,
+            wanted,
+            manifest_dir=manifest_dir,
+            prune=prune,
+            prune_options=prune_options or {},
+            gate=gate,
+            before=before,
         )
     except (KubestaticError, OSError) as exc:
         what = str(exc)
@@ -68,6 +75,7 @@ def _apply(
     manifest_dir: str | None,
     prune: str,
     prune_options: t.Mapping[str, t.Any],
+    gate: t.Mapping[str, t.Any] | None,
     before: list[str],
 ) -> Applied:
     _module.require_root()
@@ -92,7 +100,7 @@ def _apply(
             outcomes, snapshot = [Outcome(change, changed=_would_change(change)) for change in changes], None
         else:
             outcomes, snapshot = _carry_out(
-                module, changes, node=node, directory=directory, revisions=revisions, before=before
+                module, changes, node=node, directory=directory, revisions=revisions, gate=gate, before=before
             )
         for outcome, since in zip(outcomes, edited):
             _mend_attributes(module, outcome, directory=directory)
@@ -123,6 +131,7 @@ def _carry_out(
     node: Node,
     directory: ManifestDir,
     revisions: Revisions,
+    gate: t.Mapping[str, t.Any] | None,
     before: list[str],
 ) -> tuple[list[Outcome], Snapshot]:
     write_new = functools.partial(_write_new, module, directory)
@@ -132,6 +141,10 @@ def _carry_out(
             from ansible_collections.kubestatic.node.plugins.module_utils import _preparation
 
             before += _preparation.fetch(changes, node=node, warn=module.warn)
+            if gate is not None and any(change.disturbs for change in changes):
+                from ansible_collections.kubestatic.node.plugins.module_utils import _gate
+
+                _gate.require(gate, warn=module.warn)
             _preparation.place(changes, node=node, directory=directory, write_new=write_new, undo=undo)
         for change in changes:
             # What is only looked at can be looked at on a node whose /var is full, too.

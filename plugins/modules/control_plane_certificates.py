@@ -99,7 +99,7 @@ options:
         default: []
       held:
         description:
-          - RV(kubestatic.node.control_plane_certificates_info#module:held) of this master, gathered in the same run.
+          - RV(kubestatic.node.control_plane_info#module:held) of this master, gathered in the same run.
           - Without it for each master that is not O(masters[].new), nothing that all masters share is made. What is in O(directory)
             already is used.
         type: path
@@ -156,13 +156,13 @@ options:
     type: int
     default: 90
 seealso:
-  - module: kubestatic.node.control_plane_certificates_info
+  - module: kubestatic.node.control_plane_info
   - module: kubestatic.node.node_files
 """
 
 EXAMPLES = r"""
 - name: Gather what the masters hold
-  kubestatic.node.control_plane_certificates_info:
+  kubestatic.node.control_plane_info:
   register: info
 
 - name: Have what they need, on the controller

@@ -139,6 +139,40 @@ options:
       - The manifest directory. It must exist.
       - By default the one that this node's kubelet reads, from its command line and configuration.
     type: path
+  gate:
+    description:
+      - What must hold in the rest of the cluster before a pod of this node is disturbed. Without this option nothing is asked.
+      - The healthy voting members of etcd without this node's own must be as many as the quorum of all voting members, and another API
+        server must be ready. Learners do not count. A member is healthy where its C(/health) says so; that a database is full does not matter.
+      - It is asked once for each call, after images were fetched and before any manifest is touched, and only where a pod that is there is
+        replaced, restarted or removed. It is not asked in check mode.
+      - Where it does not hold, it is asked again each second. Once O(gate.timeout) is over, the task fails with the numbers, and no pod was
+        touched.
+      - Where the only voting member is this node's, and where O(gate.api_servers) is empty, the task goes on with a warning.
+        With two voting members none can be spared, so such a change fails at once.
+      - The client certificates are those of kubeadm in C(/etc/kubernetes/pki).
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      etcd_endpoints:
+        description:
+          - Client URLs of etcd's members. The first one that answers lists the members, all of which are asked for their health.
+          - By default V(https://127.0.0.1:2379). Give those of all members, so that this node can be changed when its own member does not
+            answer.
+        type: list
+        elements: str
+        default: []
+      api_servers:
+        description:
+          - URLs of the other API servers, such as V(https://192.0.2.12:6443). At least one must answer C(/readyz) with 200.
+          - Neither this node's own nor a load balancer may be among them. The empty list stands for a single master.
+        type: list
+        elements: str
+        required: true
+      timeout:
+        description: Seconds to wait until it holds. It is looked at once at least.
+        type: int
+        default: 120
 seealso:
   - module: kubestatic.node.static_pod
   - module: kubestatic.node.static_pod_info
@@ -163,6 +197,20 @@ EXAMPLES = r"""
       - template: proxy.yaml.j2
         restart_on:
           - /etc/proxy/allowed.txt
+  throttle: 1
+
+- name: The API server is changed only while etcd and the other masters can do without this one
+  kubestatic.node.static_pods:
+    pods:
+      - template: apiserver.yaml.j2
+    gate:
+      etcd_endpoints:
+        - https://192.0.2.11:2379
+        - https://192.0.2.12:2379
+        - https://192.0.2.13:2379
+      api_servers:
+        - https://192.0.2.12:6443
+        - https://192.0.2.13:6443
   throttle: 1
 
 - name: What shall run here and nothing else, without waiting for any of it
@@ -337,6 +385,14 @@ def main() -> None:
             },
             "prune": {"type": "str", "choices": ["none", "managed", "all"], "default": "none"},
             "manifest_dir": {"type": "path"},
+            "gate": {
+                "type": "dict",
+                "options": {
+                    "etcd_endpoints": {"type": "list", "elements": "str", "default": []},
+                    "api_servers": {"type": "list", "elements": "str", "required": True},
+                    "timeout": {"type": "int", "default": 120},
+                },
+            },
             **shared,
         },
         supports_check_mode=True,
@@ -360,7 +416,12 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     ]
     _pod_list.require_consistent(wanted)
     applied = _static_pods.apply(
-        module, wanted, manifest_dir=params["manifest_dir"], prune=params["prune"], prune_options=shared
+        module,
+        wanted,
+        manifest_dir=params["manifest_dir"],
+        prune=params["prune"],
+        prune_options=shared,
+        gate=params["gate"],
     )
     return {
         "changed": applied.changed,

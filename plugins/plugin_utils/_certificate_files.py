@@ -37,7 +37,7 @@ def held_place(loader: DataLoader, directory: str, names: Iterable[str], *, mast
     """Read what was gathered from a master. Raises KubestaticError where that is not there."""
     if not os.path.isfile(os.path.join(directory, _COMPLETE)):
         raise KubestaticError(
-            f"masters: what was gathered from {master} is not in {directory}; run control_plane_certificates_info in the"
+            f"masters: what was gathered from {master} is not in {directory}; run control_plane_info in the"
             " same run of Ansible, as its copies last no longer, or say new for a master that is not there yet"
         )
     return Place(f"{master}:", _texts(loader, os.path.join(directory, ""), names), is_node=True)

@@ -91,7 +91,7 @@ def leaves(plane: ControlPlane, master: Master) -> list[Leaf]:
     own = frozenset([master.name, master.address]) | master.names
     loopback = frozenset(["localhost", "127.0.0.1", "::1"])
     etcd = Subject(master.name, usages=_SERVER | _CLIENT, names=own | loopback)
-    here = _url(master.address, plane.port)
+    here = url(master.address, plane.port)
     shared = plane.endpoint or here
 
     admins = "kubeadm:cluster-admins"
@@ -129,27 +129,28 @@ def _masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[Master, ...]:
     masters: list[Master] = []
     for number, one in enumerate(given):
         where = f"masters[{number}]"
-        name = _node_name(one["name"], where=f"{where}.name")
-        address = _address(one["address"], where=f"{where}.address")
+        name = node_name(one["name"], where=f"{where}.name")
+        own = address(one["address"], where=f"{where}.address")
         names = frozenset(_name(san, where=f"{where}.sans[{at}]") for at, san in enumerate(one["sans"]))
         for other in masters:
-            for what, same in (("name", other.name == name), ("address", other.address == address)):
+            for what, same in (("name", other.name == name), ("address", other.address == own)):
                 if same:
                     raise KubestaticError(
-                        f"{where}: has the {what} {name if what == 'name' else address}, which {other.name} has, too;"
+                        f"{where}: has the {what} {name if what == 'name' else own}, which {other.name} has, too;"
                         f" give each master its own"
                     )
         if one["held"] and one["new"]:
             raise KubestaticError(
                 f"{where}: held and new are given, but what is new holds nothing; remove one of the two"
             )
-        masters.append(Master(name, address, names, one["held"] or "", one["new"]))
+        masters.append(Master(name, own, names, one["held"] or "", one["new"]))
     if not masters:
         raise KubestaticError("masters: is empty; name at least one master")
     return tuple(masters)
 
 
-def _node_name(text: str, *, where: str) -> str:
+def node_name(text: str, *, where: str) -> str:
+    """A name that a node and its certificates can have. Raises KubestaticError."""
     most = _MOST_CHARACTERS - len(_NODE)
     if len(_subdomain(text, where=where)) > most:
         raise KubestaticError(
@@ -189,16 +190,17 @@ def _name(text: str, *, where: str) -> str:
     return _host(text, where=where)
 
 
-def _address(text: str, *, where: str) -> str:
+def address(text: str, *, where: str) -> str:
+    """An IP address at which other masters can reach one, as it is usually written. Raises KubestaticError."""
     try:
-        address = _ip_address(text)
+        found = _ip_address(text)
     except ValueError:
         raise KubestaticError(
             f"{where}: {text!r} is no IP address; give the one at which the other masters reach this one"
         ) from None
-    if address.is_loopback or address.is_unspecified or address.is_multicast:
-        raise KubestaticError(f"{where}: the other masters cannot reach this one at {address}; give another address")
-    return str(address)
+    if found.is_loopback or found.is_unspecified or found.is_multicast:
+        raise KubestaticError(f"{where}: the other masters cannot reach this one at {found}; give another address")
+    return str(found)
 
 
 def _service_address(subnets: str) -> str:
@@ -224,8 +226,9 @@ def _endpoint(text: str, *, port: int) -> tuple[list[str], str]:
     if own_port is not None and not (own_port.isascii() and own_port.isdigit() and int(own_port) in _PORTS):
         raise KubestaticError(f"control_plane_endpoint: {text!r} has no port from 1 to 65535 behind its colon")
     host = _host(host, where="control_plane_endpoint")
-    return [host], _url(host, int(own_port or port))
+    return [host], url(host, int(own_port or port))
 
 
-def _url(host: str, port: int) -> str:
+def url(host: str, port: int) -> str:
+    """Where a server is reached by HTTPS."""
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

@@ -68,7 +68,7 @@ class Terms(t.NamedTuple):
         if self.unknown:
             raise KubestaticError(
                 f"{where}: is not there, and whether {' and '.join(self.unknown)} has it already is not known; run"
-                " control_plane_certificates_info on each master first, and give what it returns as masters[].held"
+                " control_plane_info on each master first, and give what it returns as masters[].held"
             )
 
 

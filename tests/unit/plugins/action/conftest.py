@@ -108,11 +108,10 @@ def project(tmp_path: pathlib.Path) -> Project:
     (installed / "roles" / "kubelet" / "tasks" / "main.yml").write_text("[]\n")
     for name in ("static_pod", "static_pods"):
         (modules / f"{name}.py").write_bytes((here / "recorder.py").read_bytes())
-    for name in ("node_files", "control_plane_certificates_info"):
+    for name in ("node_files", "control_plane_info"):
         (modules / f"{name}.py").write_bytes((here / "file_recorder.py").read_bytes())
-    (modules / "control_plane_certificates.py").symlink_to(
-        COLLECTION / "plugins" / "modules" / "control_plane_certificates.py"
-    )
+    for name in ("control_plane_certificates", "control_plane_preflight"):
+        (modules / f"{name}.py").symlink_to(COLLECTION / "plugins" / "modules" / f"{name}.py")
     made = Project(path=tmp_path)
     made.write("callbacks/results_log.py", (here / "results_log.py").read_bytes())
     for host in HOSTS:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: kubestatic.node contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node's half for node_files and control_plane_certificates_info: a directory of the task's environment is the node."""
+"""A node's half for node_files and control_plane_info: a directory of the task's environment is the node."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import pathlib
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -30,7 +31,7 @@ def main() -> None:
         if "nonsense" in texts:
             print(texts["nonsense"], flush=True)
             os._exit(0)
-        module.exit_json(changed=False, held_files=list(texts), texts=texts)
+        module.exit_json(changed=False, held_files=list(texts), facts={"time": time.time()}, texts=texts)
     with open(node / "calls", "a", encoding="utf-8") as calls:
         calls.write(json.dumps({"files": module.params["files"]}) + "\n")
     for file in module.params["files"]:

@@ -19,7 +19,9 @@ from ansible_collections.kubestatic.node.plugins.doc_fragments import _attribute
 from ansible_collections.kubestatic.node.plugins.module_utils import _module, _store
 from ansible_collections.kubestatic.node.plugins.modules import (
     control_plane_certificates,
-    control_plane_certificates_info,
+    control_plane_info,
+    control_plane_preflight,
+    etcd_member,
     kubelet_config,
     kubelet_info,
     node_files,
@@ -27,6 +29,7 @@ from ansible_collections.kubestatic.node.plugins.modules import (
     static_pod_info,
     static_pods,
 )
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.etcd_gateway import cluster
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import CONFIG
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_world import KubeletWorld
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world import World, call, manifest
@@ -34,9 +37,9 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world i
 PREFIX = "kubestatic.node."
 FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
 POD_MODULES = [static_pod, static_pods, static_pod_info]
-MODULES = [*POD_MODULES, kubelet_config, kubelet_info, node_files]
+MODULES = [*POD_MODULES, kubelet_config, kubelet_info, node_files, etcd_member]
 # What these return comes from their action plugins, so the tests of those look at it.
-DONE_BY_ACTIONS = [control_plane_certificates, control_plane_certificates_info]
+DONE_BY_ACTIONS = [control_plane_certificates, control_plane_info, control_plane_preflight]
 ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
 
 NAMES = [module.__name__.rpartition(".")[2] for module in MODULES]
@@ -124,6 +127,9 @@ def _seen(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[
     if module is node_files:
         yield Seen(documented, of_node_files(tmp_path, request.getfixturevalue("monkeypatch")))
         return
+    if module is etcd_member:
+        yield Seen(documented, of_etcd_member(tmp_path, request.getfixturevalue("monkeypatch")))
+        return
     if module in POD_MODULES:
         yield Seen(documented, of_pods(request.getfixturevalue("world"), module))
         return
@@ -143,6 +149,20 @@ def of_node_files(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> li
     assert refused["failed"]
     # The last good one is to have something to show.
     return [refused, *reversed(found)]
+
+
+def of_etcd_member(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, t.Any]]:
+    """Results of a member that would be replaced, is replaced, and is there, and of one that is refused."""
+    monkeypatch.setattr(_module, "require_root", lambda: None)
+    with cluster(tmp_path) as etcd:
+        arguments = {"endpoints": etcd.urls("node2", "node3"), **etcd.tls._asdict()}
+        member = {"name": "node1", "peer_url": "https://192.0.2.11:2380", "replace": True}
+        runs: list[dict[str, t.Any]] = [{"name": "node1", "state": "voter", "peer_url": "https://192.0.2.12:2380"}]
+        runs += [{**member, "check": True}, member, member]
+        found = [call(None, etcd_member.main, **arguments, **one) for one in runs]
+    assert [one.get("changed") for one in found] == [None, True, True, False]
+    # The last good one is to have something to show.
+    return [*found[:2], *reversed(found[2:])]
 
 
 def of_kubelet_config(node: KubeletWorld) -> list[dict[str, t.Any]]:

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: kubestatic.node contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of the module control_plane_certificates_info."""
+"""The controller's half of the module control_plane_info."""
 
 from __future__ import annotations
 
 import os
+import time
 import typing as t
 import urllib.parse
 
@@ -30,7 +31,9 @@ class ActionModule(ActionBase):
         node = self._task.delegate_to or variables.get("inventory_hostname", "")
         place = os.path.join(C.DEFAULT_LOCAL_TMP, "kubestatic-held", urllib.parse.quote(node, safe=""))
         _certificate_files.forget_held(place)
+        asked = time.time()
         result = self._told(variables)
+        _note_clock(result.get("facts"), asked=asked, answered=time.time())
         texts = result.pop("texts", None)
         # What the module wrote, where Ansible cannot make sense of it, and what is only ours to say.
         for name in ("module_stdout", "module_stderr", "held"):
@@ -52,3 +55,10 @@ class ActionModule(ActionBase):
         finally:
             context.no_log = before
         return result
+
+
+def _note_clock(facts: t.Any, *, asked: float, answered: float) -> None:
+    """How far the node's clock is ahead, beyond what the call itself may account for."""
+    if isinstance(facts, dict) and isinstance(facts.get("time"), float):
+        told = facts["time"]
+        facts["clock_offset"] = round(told - min(max(told, asked), answered), 3)

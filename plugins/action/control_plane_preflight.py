@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module control_plane_preflight, all of which runs on the controller: it judges what all masters have told."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible import context
+from ansible.plugins.action import ActionBase
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _masters, _preflight
+from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import Master, Terms
+
+Result = dict[str, t.Any]
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    "masters": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "address": {"type": "str", "required": True},
+            "host": {"type": "str"},
+            "info": {"type": "dict"},
+        },
+    },
+    "kubernetes_version": {"type": "str", "required": True},
+    "etcd_data_dir": {"type": "path", "default": "/var/lib/etcd"},
+    "encryption": {"type": "str", "choices": ["none", "readable", "written", "unmanaged"], "default": "written"},
+    "swap_allowed": {"type": "bool", "default": False},
+    "peer_port": {"type": "int", "default": 2380},
+    "api_server_port": {"type": "int", "default": 6443},
+    "missing": {"type": "list", "elements": "str"},
+    "forks": {"type": "int"},
+}
+
+_EMPTY: Result = {
+    "changed": False,
+    "phase": {},
+    "initial_cluster": {},
+    "initial_cluster_state": {},
+    "first_run": False,
+    "running": False,
+    "etcd_endpoints": [],
+    "actions": [],
+}
+
+
+class ActionModule(ActionBase):
+    """Decides, and touches nothing."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Result:
+        """Return what is to be done on each master, or fail with all that stands in the way."""
+        super().run(tmp, task_vars)
+        _validated, params = self.validate_argument_spec(ARGUMENT_SPEC)
+        masters, problems = _masters.masters(params["masters"])
+        verdict = _preflight.judge(masters, _terms(params, masters, task_vars or {}))
+        problems += verdict.problems
+        if problems:
+            return {**_EMPTY, "failed": True, "msg": _told(problems), "warnings": verdict.warnings}
+        clusters = {name: both or (None, None) for name, both in verdict.initial_cluster.items()}
+        return {
+            "changed": False,
+            "phase": verdict.phases,
+            "initial_cluster": {name: cluster for name, (cluster, _state) in clusters.items()},
+            "initial_cluster_state": {name: state for name, (_cluster, state) in clusters.items()},
+            "first_run": verdict.is_first,
+            "running": verdict.is_running,
+            "etcd_endpoints": verdict.endpoints,
+            "actions": verdict.actions,
+            "warnings": verdict.warnings,
+        }
+
+
+def _terms(params: dict[str, t.Any], masters: list[Master], variables: dict[str, t.Any]) -> Terms:
+    missing = params["missing"]
+    if missing is None:
+        batch = variables.get("ansible_play_batch", [])
+        missing = [master.host for master in masters if master.host not in batch]
+    return Terms(
+        kubernetes_version=params["kubernetes_version"],
+        etcd_data_dir=params["etcd_data_dir"],
+        encryption=params["encryption"],
+        forks=params["forks"] or context.CLIARGS["forks"],
+        missing=frozenset(missing),
+        swap_allowed=params["swap_allowed"],
+        peer_port=params["peer_port"],
+        api_server_port=params["api_server_port"],
+    )
+
+
+def _told(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return f"nothing was touched on any master: {problems[0]}"
+    lines = [f"{number}. {problem}" for number, problem in enumerate(problems, start=1)]
+    return "\n".join([f"nothing was touched on any master, for {len(problems)} reasons:", *lines])

@@ -1,0 +1,201 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Whether a run may begin, and what is to be done on each master: all masters judged together, before anything is touched."""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _preflight_etcd, _preflight_nodes
+from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import (
+    BOOTSTRAP,
+    JOIN,
+    KEEP,
+    REBUILD,
+    Master,
+    Terms,
+    initial_cluster,
+    listed,
+)
+from ansible_collections.kubestatic.node.plugins.plugin_utils._preflight_etcd import Decision
+
+# Certificates are backdated by an hour, leases of Kubernetes and etcd's logs want clocks that agree.
+_CLOCK_WARNED, _CLOCK_REFUSED = 5.0, 600.0
+
+
+class Verdict(t.NamedTuple):
+    """``problems`` are the reasons not to begin, one sentence each; with any of them the rest means nothing.
+
+    ``initial_cluster`` is name -> (--initial-cluster, --initial-cluster-state), None where only etcd itself can tell.
+    """
+
+    problems: list[str]
+    warnings: list[str]
+    phases: Mapping[str, str]
+    initial_cluster: Mapping[str, tuple[str, str] | None]
+    endpoints: list[str]
+    actions: list[str]
+    is_running: bool
+
+    @property
+    def is_first(self) -> bool:
+        """Whether a cluster begins."""
+        return BOOTSTRAP in self.phases.values()
+
+
+def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
+    """Judge all masters, sorted by their names."""
+    heard = [master for master in masters if master.facts]
+    decision = _preflight_etcd.decide(masters, terms)
+    phases = decision.phases
+    late, clock_warnings = _clocks(heard)
+    return Verdict(
+        problems=[
+            *_version(terms),
+            *_doubles(masters),
+            *_not_heard(masters, terms),
+            *_held_back(masters, phases, terms),
+            *(one for master in heard for one in _preflight_nodes.problems(master, phases.get(master.name), terms)),
+            *late,
+            *decision.problems,
+            *_preflight_nodes.encryption_problems(masters, phases, terms.encryption),
+        ],
+        warnings=[*clock_warnings, *_even(masters), *decision.warnings],
+        phases=phases,
+        initial_cluster={
+            master.name: _initial_cluster(master, masters, phases[master.name], terms)
+            for master in heard
+            if master.name in phases
+        },
+        endpoints=_endpoints(decision),
+        actions=_actions(phases),
+        is_running=bool(decision.answering),
+    )
+
+
+def _initial_cluster(master: Master, masters: Sequence[Master], phase: str, terms: Terms) -> tuple[str, str] | None:
+    computed = initial_cluster(masters, port=terms.peer_port)
+    if phase == BOOTSTRAP:
+        return computed, "new"
+    if phase != KEEP:
+        return None
+    # etcd looks at neither once it has data, so what is found is as good as what could be computed, and changes nothing.
+    found = master.flag("etcd", "initial-cluster"), master.flag("etcd", "initial-cluster-state")
+    return found[0] or computed, found[1] or "existing"
+
+
+def _endpoints(decision: Decision) -> list[str]:
+    """The client URL of each member that answers, as the first of them tells it."""
+    if not decision.answering:
+        return []
+    members = decision.answering[0].etcd["members"]
+    names = {master.name for master in decision.answering}
+    return [one["client_urls"][0] for one in members if one["name"] in names and one["client_urls"]]
+
+
+def _actions(phases: Mapping[str, str]) -> list[str]:
+    def those(phase: str) -> str:
+        names = [name for name, one in phases.items() if one == phase]
+        return listed(names) if names else ""
+
+    told = (
+        (BOOTSTRAP, "begin a cluster on {}"),
+        (JOIN, "have {} join the cluster"),
+        (REBUILD, "make the member of etcd on {} anew, which has lost its data"),
+    )
+    return [text.format(those(phase)) for phase, text in told if those(phase)]
+
+
+def _version(terms: Terms) -> list[str]:
+    oldest, newest = _preflight_nodes.OLDEST_MINOR, _preflight_nodes.NEWEST_MINOR
+    minor = _preflight_nodes.minor(terms.kubernetes_version)
+    if minor is not None and oldest <= minor <= newest:
+        return []
+    return [
+        (
+            f"kubernetes_version: {terms.kubernetes_version} is none that is supported; give one from 1.{oldest} to 1.{newest},"
+            f" such as 1.{newest}.0"
+        )
+    ]
+
+
+def _doubles(masters: Sequence[Master]) -> list[str]:
+    def machine(master: Master) -> str:
+        return str(master.facts.get("machine_id", ""))
+
+    looks: list[tuple[str, Callable[[Master], str], str]] = [
+        ("the name", lambda one: one.name, "give each its own"),
+        ("the address", lambda one: one.address, "give each its own"),
+        (
+            "the machine id",
+            machine,
+            "they are one machine, which can be one master only, or clones: empty /etc/machine-id on one and reboot it",
+        ),
+    ]
+    return [
+        f"{one.host} and {other.host} have {what} {value(one)}; {remedy}"
+        for what, value, remedy in looks
+        for one, other in itertools.combinations(masters, 2)
+        if value(one) and value(one) == value(other)
+    ]
+
+
+def _not_heard(masters: Sequence[Master], terms: Terms) -> list[str]:
+    return [
+        f"{master.name}: nothing is known of it ({master.trouble or 'control_plane_info did not run there'}); mend that, or hold"
+        " it back from this run"
+        for master in masters
+        if not master.facts and (master.trouble or master.host not in terms.missing)
+    ]
+
+
+def _held_back(masters: Sequence[Master], phases: Mapping[str, str], terms: Terms) -> list[str]:
+    """No API server gets ready without etcd's quorum, so the first time all masters start side by side."""
+    if BOOTSTRAP not in phases.values():
+        return []
+    found = []
+    missing = [master.name for master in masters if master.host in terms.missing]
+    if missing:
+        found.append(
+            f"this would be the first run, in which all masters begin together, and {listed(missing)}"
+            f" {'is' if len(missing) == 1 else 'are'} not in it; run without --limit and serial, with all masters reachable"
+            " (also where a cluster runs on those, to have its members asked)"
+        )
+    if terms.forks < len(masters):
+        found.append(
+            f"this would be the first run, in which all {len(masters)} masters begin together, and Ansible works on {terms.forks}"
+            f" at a time; run with --forks {len(masters)}"
+        )
+    return found
+
+
+def _clocks(heard: Iterable[Master]) -> tuple[list[str], list[str]]:
+    """(problems, warnings)"""
+    offsets = sorted((master.facts["clock_offset"], master.name) for master in heard)
+    if not offsets:
+        return [], []
+    (least, behind), (most, ahead) = offsets[0], offsets[-1]
+    apart = most - least
+    if apart <= _CLOCK_WARNED:
+        return [], []
+    text = (
+        f"the clock of {ahead} is {apart:.0f} s ahead of that of {behind}; set them right (chrony or systemd-timesyncd)"
+    )
+    return ([text], []) if apart > _CLOCK_REFUSED else ([], [text])
+
+
+def _even(masters: Sequence[Master]) -> list[str]:
+    count = len(masters)
+    if count % 2 or not count:
+        return []
+    needed = count // 2 + 1
+    return [
+        (
+            f"{count} masters are no safer than {count - 1}: etcd needs {needed} of {count}, so it survives the loss of"
+            f" {count - needed}, as {count - 1} do; have {count - 1} or {count + 1}"
+        )
+    ]
