@@ -275,6 +275,7 @@ def test_etcd_that_does_not_answer(node: pathlib.Path, cluster: type[Cluster]) -
 def test_a_member_without_quorum_tells_of_the_others(node: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils import etcd_gateway
 
+    (node / "gateway").mkdir()
     with etcd_gateway.cluster(node / "gateway") as three:
         three.stop("node2", "node3")
         monkeypatch.setattr(_etcd, "KUBEADM", three.tls)
@@ -375,7 +376,7 @@ def test_a_kubelet_that_is_known_is_not_started(node: pathlib.Path, monkeypatch:
 
 # ---- encryption at rest
 
-IDENTITY = {"identity": {}}
+IDENTITY: dict[str, t.Any] = {"identity": {}}
 OURS, THEIRS = "b3Vycw==", "dGhlaXJz"
 
 

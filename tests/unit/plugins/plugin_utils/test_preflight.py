@@ -366,6 +366,6 @@ def test_members_are_found_by_their_url_however_it_is_written() -> None:
 
 
 def test_masters_are_sorted_and_their_hosts_have_their_names() -> None:
-    given = [{"name": name, "address": "192.0.2.1", "host": None, "info": {}} for name in ("b", "a")]
+    given: list[Facts] = [{"name": name, "address": "192.0.2.1", "host": None, "info": {}} for name in ("b", "a")]
     found, problems = _masters.masters(given)
     assert ([one.host for one in found], problems) == (["a", "b"], [])
