@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 import time
 import typing as t
 
@@ -69,6 +71,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     else:
         members, actions = _Work(etcd, wish, timeout=params["timeout"]).run()
     found = find(members, wish)
+    if wish.replace and params["data_dir"] and (found is None or not found.name):
+        actions += _move_aside(params["data_dir"], check_mode=module.check_mode, actions=actions)
     return {
         "changed": bool(actions),
         "member_id": found.id if found else "",
@@ -78,6 +82,24 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         ],
         "actions": actions,
     }
+
+
+def _move_aside(data_dir: str, *, check_mode: bool, actions: t.Sequence[str]) -> list[str]:
+    """Have etcd find no data of a member that is no more, from which it would go on. Nothing of it is removed."""
+    path = os.path.join(data_dir, "member")
+    if not os.path.lexists(path):
+        return []
+    # etcd takes other names for no data (identifyDataDirOrDie in server/etcdmain/etcd.go).
+    target = f"{path}.{datetime.datetime.now(datetime.timezone.utc).strftime('%Y%m%dT%H%M%S.%fZ')}"
+    if not check_mode:
+        try:
+            os.rename(path, target)
+        except OSError as exc:
+            raise KubestaticError(
+                f"{path}: cannot be moved to {target}: {exc.strerror}; move it away yourself and run again",
+                actions=actions,
+            ) from None
+    return [f"{'would move' if check_mode else 'moved'} {path} to {target}"]
 
 
 def find(members: t.Sequence[Member], wish: Wish) -> Member | None:

@@ -75,6 +75,11 @@ options:
       - A learner that has never started is kept. That is what a run leaves that was cut off.
     type: bool
     default: false
+  data_dir:
+    description:
+      - Where the etcd of this node has its data. With O(replace=true), what is left there of a member that is no more is moved to
+        C(member.TIME) in that directory, as etcd would go on from it. It is never removed.
+    type: path
   timeout:
     description:
       - Seconds to wait for what may pass, such as a learner that is not in sync, members that are restarting, and others that are learners
@@ -106,6 +111,7 @@ EXAMPLES = r"""
       - https://192.0.2.12:2379
       - https://192.0.2.13:2379
     replace: true
+    data_dir: /var/lib/etcd
   register: member
 
 - name: Start it with what the others have
@@ -208,6 +214,7 @@ def main() -> None:
             "endpoints": {"type": "list", "elements": "str", "required": True},
             "state": {"type": "str", "choices": ["learner", "voter", "absent"], "default": "learner"},
             "replace": {"type": "bool", "default": False},
+            "data_dir": {"type": "path"},
             "timeout": {"type": "int", "default": 120},
             "ca_file": {"type": "path", "default": _etcd.KUBEADM.ca_file},
             "cert_file": {"type": "path", "default": _etcd.KUBEADM.cert_file},

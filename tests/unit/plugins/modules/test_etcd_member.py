@@ -78,6 +78,26 @@ def test_a_member_is_rebuilt(etcd: Cluster) -> None:
     assert etcd.changes() == ["remove", "add", "promote"]
 
 
+def test_data_of_a_member_that_is_replaced_is_moved_aside(etcd: Cluster, tmp_path: pathlib.Path) -> None:
+    etcd.stop("node3")
+    data = tmp_path / "data"
+    (data / "member").mkdir(parents=True)
+    (data / "member" / "db").write_text("old")
+    would = have(etcd, replace=True, data_dir=str(data), check=True)
+    assert would["actions"][-1].startswith(f"would move {data}/member to {data}/member.2")
+    assert not have(etcd, replace=False, data_dir=str(data))["changed"]
+    assert [one.name for one in data.iterdir()] == ["member"]
+    made = have(etcd, replace=True, data_dir=str(data))
+    (moved,) = data.iterdir()
+    assert made["actions"][-1] == f"moved {data}/member to {moved}"
+    assert (moved / "db").read_text() == "old"
+    # Also what a run has left that was cut off in between.
+    (data / "member").mkdir()
+    again = have(etcd, replace=True, data_dir=str(data))
+    assert again["changed"] and not (data / "member").exists()
+    assert not have(etcd, replace=True, data_dir=str(data))["changed"]
+
+
 def test_a_member_is_removed(etcd: Cluster) -> None:
     removed = have(etcd, state="absent", peer_url=None)
     assert (removed["changed"], removed["member_id"]) == (True, "")
