@@ -170,7 +170,7 @@ def test_what_is_no_quorum_and_what_is_none_of_its_business(etcd: Cluster, spare
     assert spare(timeout=30) == ""
     # A full database leaves the quorum as it is.
     etcd.post("node1", "/v3/maintenance/alarm", {"action": "ACTIVATE", "alarm": "NOSPACE"})
-    assert "ALARM NOSPACE" in _https.ask(etcd.clients["node2"], "/health", context=etcd.context)[1]
+    assert "ALARM NOSPACE" in _https.ask(etcd.clients["node1"], "/health", context=etcd.context)[1]
     assert spare() == ""
     # The own member is the one that is down.
     etcd.kill("node1")

@@ -35,14 +35,14 @@ NOT_IN_SYNC = (
     400,
     {"code": 9, "message": "etcdserver: can only promote a learner member which is in sync with leader"},
 )
-TOO_MANY_LEARNERS = (400, {"code": 9, "message": "etcdserver: too many learner members in cluster"})
+TOO_MANY_LEARNERS: Answer = (400, {"code": 9, "message": "etcdserver: too many learner members in cluster"})
 BAD_URLS = (400, {"code": 3, "message": "etcdserver: given member URLs are invalid"})
 ASKED_A_LEARNER = (400, {"code": 9, "message": "etcdserver: rpc not supported for learner"})
 UNHEALTHY = (503, {"code": 14, "message": "etcdserver: unhealthy cluster"})
 TIMED_OUT = (503, {"code": 14, "message": "etcdserver: request timed out"})
 HEALTHY = (200, {"health": "true", "reason": ""})
 NO_LEADER = (503, {"health": "false", "reason": "RAFT NO LEADER"})
-PEER_EXISTS = (400, {"code": 9, "message": "etcdserver: Peer URLs already exists"})
+PEER_EXISTS: Answer = (400, {"code": 9, "message": "etcdserver: Peer URLs already exists"})
 
 
 def certificates(directory: pathlib.Path, *, host: str = "127.0.0.1") -> Tls:
