@@ -30,7 +30,7 @@ def machine_id() -> str:
 
 def swap() -> list[str]:
     """The devices and files with swap in use, as the kubelet looks for them (swaps of proc(5))."""
-    return [line.split()[0] for line in _lines("swaps")[1:] if line.strip()]
+    return [line.split()[0] for line in _lines("swaps")[1:]]
 
 
 def listeners(ports: t.Iterable[int]) -> list[dict[str, t.Any]]:
@@ -46,7 +46,7 @@ def _listening() -> t.Iterator[tuple[int, str]]:
     for name in ("net/tcp6", "net/tcp"):
         for line in _lines(name)[1:]:
             fields = line.split()
-            if len(fields) > 9 and fields[3] == _LISTENS:
+            if fields[3] == _LISTENS:
                 yield int(fields[1].rpartition(":")[2], 16), fields[9]
 
 

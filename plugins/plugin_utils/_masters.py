@@ -75,9 +75,8 @@ def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[st
         except KubestaticError as error:
             problems.append(str(error))
         info = one["info"] or {}
-        failed, unreachable = info.get("failed"), info.get("unreachable")
-        facts = {} if failed or unreachable else info.get("facts") or {}
-        trouble = info.get("msg", "") if failed and not unreachable else ""
+        facts = {} if info.get("failed") or info.get("unreachable") else info.get("facts") or {}
+        trouble = info.get("msg", "") if info.get("failed") else ""
         found.append(Master(name, address, one["host"] or name, facts, trouble))
     if not found:
         problems.append("masters: is empty; name at least one master")

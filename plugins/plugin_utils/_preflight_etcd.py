@@ -49,10 +49,8 @@ def decide(masters: Sequence[Master], terms: Terms) -> Decision:
     if any(master.etcd["proven"] for master in heard):
         return _switched_off(heard, terms)
     touched = [master for master in heard if master.has_data or master.pod("etcd")]
-    if not touched:
-        return Decision(_phases(heard, BOOTSTRAP))
     if all(master.pod("etcd") and master.has_placed("etcd") for master in touched):
-        return _cut_off(masters, touched, terms)
+        return _beginning(masters, touched, terms)
     if all(master.pod("etcd") and master.has_data for master in heard):
         return Decision(_phases(heard, KEEP))
     return Decision({}, [leftover(master, _remains(master, terms), master.etcd["trouble"]) for master in touched])
@@ -99,8 +97,8 @@ def _switched_off(heard: Sequence[Master], terms: Terms) -> Decision:
     )
 
 
-def _cut_off(masters: Sequence[Master], touched: Sequence[Master], terms: Terms) -> Decision:
-    """What is there is this collection's, and no etcd ever had a quorum: an earlier first run was cut off."""
+def _beginning(masters: Sequence[Master], touched: Sequence[Master], terms: Terms) -> Decision:
+    """No etcd ever had a quorum. What is there, if anything, is of an earlier first run that was cut off."""
     wanted = initial_cluster(masters, port=terms.peer_port)
     problems = []
     for master in touched:

@@ -152,7 +152,7 @@ def _ports(master: Master, terms: Terms) -> list[str]:
 def _manifests(master: Master, phase: str | None, terms: Terms) -> list[str]:
     found = [f"{pod['file']}: {pod['problem']}" for pod in master.facts["pods"].values() if pod["problem"]]
     data_dir = master.flag("etcd", "data-dir")
-    if phase == KEEP and data_dir and data_dir.rstrip("/") != terms.etcd_data_dir.rstrip("/"):
+    if data_dir and data_dir.rstrip("/") != terms.etcd_data_dir.rstrip("/"):
         found.append(
             f"etcd has its data in {data_dir}, and would begin anew in {terms.etcd_data_dir}; set etcd_data_dir to {data_dir}"
         )

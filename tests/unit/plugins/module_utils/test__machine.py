@@ -36,6 +36,7 @@ def test_who_cannot_be_found(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
         (tmp_path / pid / "fd").mkdir(parents=True)
         (tmp_path / pid / "fd" / "3").symlink_to(link)
     (tmp_path / "22" / "comm").write_text("kube-apiserver\n")
+    (tmp_path / "self" / "comm").write_text("ourselves\n")
     (tmp_path / "33").mkdir()
     assert _machine.listeners([2379, 2380, 6443]) == [
         {"port": 2379, "process": ""},

@@ -360,6 +360,16 @@ def test_a_flag_that_is_given_several_times(node: pathlib.Path) -> None:
     assert facts(node)["pods"]["kube-apiserver"]["flags"] == {"a": ["1", "2", "3"]}
 
 
+def test_the_container_that_is_the_component(node: pathlib.Path) -> None:
+    pod = json.loads(component("etcd", "--name=master1"))
+    pod["spec"]["containers"].insert(0, {"name": "helper", "image": "x", "command": ["helper", "--name=helper"]})
+    write(node, f"{MANIFESTS}/etcd.yaml", json.dumps(pod))
+    assert facts(node)["pods"]["etcd"]["flags"] == {"name": "master1"}
+    pod["spec"]["containers"][1]["name"] = "database"
+    write(node, f"{MANIFESTS}/etcd.yaml", json.dumps(pod))
+    assert facts(node)["pods"]["etcd"]["flags"] == {"name": "helper"}
+
+
 # ---- the kubelet
 
 
@@ -385,20 +395,22 @@ def aes(*secrets: str) -> dict[str, t.Any]:
 
 
 # resources, providers, state, number of keys, whether all are ours
-CONFIGURATIONS: list[tuple[list[str], list[dict[str, t.Any]], str, int, bool]] = [
+CONFIGURATIONS: list[tuple[t.Any, list[dict[str, t.Any]], str, int, bool]] = [
     (["secrets"], [aes(OURS), IDENTITY], "written", 1, True),
     (["configmaps", "secrets"], [IDENTITY, aes(OURS)], "readable", 1, True),
     (["*.*"], [aes(OURS, THEIRS), IDENTITY], "written", 2, False),
     (["*."], [IDENTITY], "none", 0, True),
     (["secrets"], [], "none", 0, True),
     (["configmaps"], [aes(THEIRS)], "none", 0, True),
+    ([{}, "secrets"], [aes(OURS)], "written", 1, True),
+    (None, [aes(OURS)], "none", 0, True),
     (["secrets"], [{"kms": {"name": "vault", "endpoint": "unix:///x"}}, IDENTITY], "written", 1, False),
 ]
 
 
 @pytest.mark.parametrize(("resources", "providers", "state", "count", "ours"), CONFIGURATIONS)
 def test_encryption(
-    node: pathlib.Path, resources: list[str], providers: list[dict[str, t.Any]], state: str, count: int, ours: bool
+    node: pathlib.Path, resources: t.Any, providers: list[dict[str, t.Any]], state: str, count: int, ours: bool
 ) -> None:
     write(node, f"{KUBERNETES}/pki/encryption.key", f"{OURS}\n")
     blocks = [{"resources": ["events"], "providers": [IDENTITY]}, {"resources": resources, "providers": providers}]

@@ -90,7 +90,7 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
     ("an etcd manifest", [bare(1, pods__etcd=etcd_pod()), bare(2), bare(3)], {}, [
         "master1: /etc/kubernetes/manifests/etcd.yaml is from a cluster"]),
     ("kubeadm's master with new ones", [kubeadm(1), bare(2), bare(3)], {}, [
-        "master1: /var/lib/etcd and /etc/kubernetes/manifests/etcd.yaml are from a cluster"]),
+        "master1: /var/lib/etcd and /etc/kubernetes/manifests/etcd.yaml are from a cluster that this collection does not know, and etcd does not answer there (Connection refused); where that cluster is of use, have it run first, else run kubeadm reset there or move them away"]),
     ("kubeadm's on two of three", [kubeadm(1), kubeadm(2), kubeadm(3, etcd__data=False)], {}, ["master1: ", "master2: ", "master3: "]),
     ("kubeadm's without a manifest", all_of(kubeadm, pods={}), {}, ["master1: ", "master2: ", "master3: "]),
     ("ours beside another's", [attempt(1), kubeadm(2), bare(3)], {}, ["master1: ", "master2: "]),
@@ -185,7 +185,7 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
     ("no masters", [], {}, ["masters: is empty; name at least one master"]),
     ("a broken manifest", [master(1, **seeing(1), pods__etcd={**etcd_pod(), "problem": "is empty"})], {}, [
         "master1: /etc/kubernetes/manifests/etcd.yaml: is empty"]),
-    ("data elsewhere", [master(1, **seeing(1))], {"etcd_data_dir": "/data/etcd"}, [
+    ("data elsewhere", [master(1, etcd__data=False, **seeing(1))], {"etcd_data_dir": "/data/etcd"}, [
         "master1: etcd has its data in /var/lib/etcd, and would begin anew in /data/etcd; set etcd_data_dir to /var/lib/etcd"]),
 ]  # fmt: skip
 
@@ -217,6 +217,10 @@ def test_what_cannot_be_told_of_a_failed_look_is_said() -> None:
     assert problems == [
         "master3: nothing is known of it (/var/lib/etcd: mend the disk); mend that, or hold it back from this run"
     ]
+    stale = {3: {"info": {"failed": True, "msg": "no", "facts": master(3)}}}
+    assert judge([master(1), master(2), None], given=stale)[1] == [
+        "master3: nothing is known of it (no); mend that, or hold it back from this run"
+    ]
     gone = {3: {"info": {"unreachable": True, "msg": "no route to host"}}}
     assert judge([master(1), master(2), None], given=gone)[1] == []
 
@@ -236,7 +240,8 @@ FINE: list[tuple[str, list[Facts | None], Facts]] = [
         [master(1), master(2), silent(3, pods={}, listening=[{"port": 2379, "process": "etcd"}, {"port": 10257, "process": "kube-controller"}])], {}),
     ("clocks that agree well enough", [bare(1, clock_offset=-300.0), bare(2, clock_offset=300.0), bare(3)], {}),
     ("a slash too many", [master(1, **seeing(1))], {"etcd_data_dir": "/var/lib/etcd/"}),
-    ("data elsewhere, which is lost", [master(1), master(2), silent(3, etcd__data=False)], {"etcd_data_dir": "/var/lib/etcd"}),
+    ("a first run goes on with another minor", all_of(attempt, pods__kube_apiserver=pod("kube-apiserver", image="x:v1.36.4")), {}),
+    ("a learner of kubeadm's", [*(master(n, **seeing(1, 2, more=[LEARNER])) for n in (1, 2)), kubeadm(3)], {}),
 ]  # fmt: skip
 
 
