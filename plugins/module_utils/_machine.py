@@ -13,6 +13,14 @@ import typing as t
 
 _MACHINE_ID = "/etc/machine-id"
 _PROC = "/proc"
+# What links in /etc/ssl/certs may lead to (caCertsExtraVolumePaths, cmd/kubeadm/app/phases/controlplane/volumes.go).
+_CA_DIRECTORIES = (
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+)
 # TCP_LISTEN in include/net/tcp_states.h, as /proc/net/tcp writes it.
 _LISTENS = "0A"
 
@@ -31,6 +39,11 @@ def machine_id() -> str:
 def swap() -> list[str]:
     """The devices and files with swap in use, as the kubelet looks for them (swaps of proc(5))."""
     return [line.split()[0] for line in _lines("swaps")[1:]]
+
+
+def ca_directories() -> list[str]:
+    """Where certificates of CAs are that this machine trusts, besides /etc/ssl/certs."""
+    return [path for path in _CA_DIRECTORIES if os.path.exists(path)]
 
 
 def listeners(ports: t.Iterable[int]) -> list[dict[str, t.Any]]:

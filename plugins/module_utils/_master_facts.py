@@ -56,8 +56,10 @@ def placed(directory: str, store: Store) -> list[str]:
 def etcd(pod: Facts, *, data_dir: str, store: Store) -> Facts:
     """What this node knows of etcd. `pod` are the facts of its manifest, empty where there is none."""
     members, trouble = _members(pod.get("flags", {}))
+    has_log, has_database = _data(data_dir)
     return {
-        "data": has_data(data_dir),
+        "data": has_log,
+        "remains": has_database and not has_log,
         # The pod's readiness probe includes a linearizable read, so there was a quorum.
         "proven": any(one.good for one in store.revisions((NAMESPACE, "etcd"))),
         "members": members,
@@ -65,24 +67,27 @@ def etcd(pod: Facts, *, data_dir: str, store: Store) -> Facts:
     }
 
 
-def has_data(data_dir: str) -> bool:
-    """Whether a member of etcd has written there. Raises KubestaticError where that cannot be told.
+def _data(data_dir: str) -> tuple[bool, bool]:
+    """Whether a member of etcd has a write-ahead log there, and a database. Raises KubestaticError where that cannot be told.
 
-    A write-ahead log makes etcd go on, and not begin anew (haveWAL in server/etcdserver/bootstrap.go).
+    With a log etcd goes on, without one it begins anew (haveWAL in server/etcdserver/bootstrap.go).
     """
     require_no_dangling_link(data_dir)
     member = os.path.join(data_dir, "member")
-    database = os.path.join(member, "snap", "db")
     try:
-        if os.path.exists(database) and os.stat(database).st_size:
-            return True
-        return any(name.endswith(".wal") for name in os.listdir(os.path.join(member, "wal")))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        has_log = any(name.endswith(".wal") for name in _names(os.path.join(member, "wal")))
+        return has_log, "db" in _names(os.path.join(member, "snap"))
     except OSError as exc:
         raise KubestaticError(
             f"{data_dir}: whether etcd has data there cannot be told: {exc.strerror}; mend the disk"
         ) from None
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def encryption(api_server: Facts) -> Facts:

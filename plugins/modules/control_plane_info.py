@@ -103,6 +103,10 @@ facts:
       description: The devices and files with swap in use.
       type: list
       elements: str
+    ca_directories:
+      description: The directories besides C(/etc/ssl/certs) with certificates of CAs, which C(kubeadm) mounts where they are.
+      type: list
+      elements: str
     kubelet_version:
       description: The version of the kubelet that is installed. Empty where none is.
       type: str
@@ -136,7 +140,13 @@ facts:
       type: dict
       contains:
         data:
-          description: Whether there is data of a member in O(etcd_data_dir).
+          description:
+            - Whether there is a write-ahead log of a member in O(etcd_data_dir), from which etcd goes on.
+          type: bool
+        remains:
+          description:
+            - Whether there is a database of a member without a log. etcd would begin anew with it, as where it starts on an empty disk
+              and learns that its member was there before.
           type: bool
         proven:
           description: Whether this node remembers, outside that directory, that its etcd had a quorum.
@@ -190,6 +200,7 @@ facts:
     clock_offset: 0.0
     address_is_own: true
     swap: []
+    ca_directories: [/usr/share/ca-certificates]
     kubelet_version: 1.37.2
     crictl: true
     listening:
@@ -206,6 +217,7 @@ facts:
         problem: ""
     etcd:
       data: true
+      remains: false
       proven: true
       members:
         - id: 8e9e05c52164694d
@@ -291,6 +303,7 @@ def _machine_facts(params: dict[str, t.Any], store: _store.Store) -> dict[str, t
         if address
         else None,
         "swap": _machine.swap(),
+        "ca_directories": _machine.ca_directories(),
         "kubelet_version": _kubelet_version(store),
         "crictl": bool(_runtime.find_crictl(os.environ.get("PATH", ""))),
         "listening": _machine.listeners(params["ports"]),

@@ -141,7 +141,9 @@ initial_cluster:
     master2: master1=https://192.0.2.11:2380,master2=https://192.0.2.12:2380,master3=https://192.0.2.13:2380
     master3: null
 initial_cluster_state:
-  description: For the same masters the value of etcd's C(--initial-cluster-state), V(new) or V(existing), null as in RV(initial_cluster).
+  description:
+    - For the same masters the value of etcd's C(--initial-cluster-state), V(new) or V(existing), null as in RV(initial_cluster).
+    - It is also null where the manifest of a member does not have that flag, as on the first master of C(kubeadm).
   returned: always
   type: dict
   sample:

@@ -33,8 +33,13 @@ class Master(t.NamedTuple):
 
     @property
     def has_data(self) -> bool:
-        """Whether etcd has data there."""
+        """Whether etcd has data there from which it goes on."""
         return bool(self.etcd["data"])
+
+    @property
+    def has_remains(self) -> bool:
+        """Whether there is anything of a member, if only a database without a log."""
+        return bool(self.etcd["data"] or self.etcd["remains"])
 
     def pod(self, component: str) -> Facts:
         """The facts of the manifest of this component, empty where it has none."""

@@ -36,7 +36,7 @@ class Verdict(t.NamedTuple):
     problems: list[str]
     warnings: list[str]
     phases: Mapping[str, str]
-    initial_cluster: Mapping[str, tuple[str, str] | None]
+    initial_cluster: Mapping[str, tuple[str, str | None] | None]
     endpoints: list[str]
     actions: list[str]
     is_running: bool
@@ -77,15 +77,18 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
     )
 
 
-def _initial_cluster(master: Master, masters: Sequence[Master], phase: str, terms: Terms) -> tuple[str, str] | None:
+def _initial_cluster(master: Master, masters: Sequence[Master], phase: str, terms: Terms) -> tuple[str, str | None] | None:
     computed = initial_cluster(masters, port=terms.peer_port)
     if phase == BOOTSTRAP:
         return computed, "new"
     if phase != KEEP:
         return None
     # etcd looks at neither once it has data, so what is found is as good as what could be computed, and changes nothing.
-    found = master.flag("etcd", "initial-cluster"), master.flag("etcd", "initial-cluster-state")
-    return found[0] or computed, found[1] or "existing"
+    found = master.flag("etcd", "initial-cluster")
+    if not found:
+        return computed, "existing"
+    # kubeadm leaves the second one out on its first master.
+    return found, master.flag("etcd", "initial-cluster-state") or None
 
 
 def _endpoints(decision: Decision) -> list[str]:

@@ -48,7 +48,7 @@ def decide(masters: Sequence[Master], terms: Terms) -> Decision:
         return _running(masters, answering, terms)
     if any(master.etcd["proven"] for master in heard):
         return _switched_off(heard, terms)
-    touched = [master for master in heard if master.has_data or master.pod("etcd")]
+    touched = [master for master in heard if master.has_remains or master.pod("etcd")]
     if all(master.pod("etcd") and master.has_placed("etcd") for master in touched):
         return _beginning(masters, touched, terms)
     if all(master.pod("etcd") and master.has_data for master in heard):
@@ -71,7 +71,7 @@ def _phases(masters: Sequence[Master], phase: str) -> dict[str, str]:
 
 
 def _remains(master: Master, terms: Terms) -> list[str]:
-    data = [terms.etcd_data_dir] if master.has_data else []
+    data = [terms.etcd_data_dir] if master.has_remains else []
     return [*data, *([master.pod("etcd")["file"]] if master.pod("etcd") else [])]
 
 
@@ -121,7 +121,7 @@ def _running(masters: Sequence[Master], answering: Sequence[Master], terms: Term
     phases = {}
     for master in (one for one in masters if one.facts):
         member = _member(master, members, terms)
-        if master.has_data:
+        if master.has_data or (master.has_remains and member is None):
             problem = _foreign(master, member, terms)
             problems += [problem] if problem else []
             phases[master.name] = JOIN if member and member["is_learner"] else KEEP

@@ -126,7 +126,7 @@ def test_files_are_for_root_alone(cluster: Cluster) -> None:
     for node in cluster.masters:
         places = "/etc/kubernetes /var/lib/etcd /var/log/kubernetes"
         open_ones = node.sh(
-            f"find {places} ( -perm /077 -o ! -user root ) ! -name '*.crt' ! -name '*.pub' -printf '%m %p\\n'"
+            f"find {places} \\( -perm /077 -o ! -user root \\) ! -name '*.crt' ! -name '*.pub' -printf '%m %p\\n'"
         )
         assert open_ones == ""
 

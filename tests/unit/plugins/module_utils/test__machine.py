@@ -62,3 +62,9 @@ def test_swap(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "swaps").write_text("Filename\tType\n/dev/zram0  partition 1 0 100\n/a\\040b file 1 0 -2\n")
     assert _machine.swap() == ["/dev/zram0", "/a\\040b"]
     assert os.path.exists("/proc/swaps")
+
+
+def test_directories_of_authorities_are_those_that_are_there(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(_machine, "_CA_DIRECTORIES", (str(tmp_path / "there"), str(tmp_path / "not")))
+    assert _machine.ca_directories() == [str(tmp_path / "there")]

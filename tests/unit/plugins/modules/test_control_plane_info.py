@@ -46,6 +46,7 @@ def _node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pa
     monkeypatch.setattr(_control_plane_files, "_DIRECTORY", f"{tmp_path}/{KUBERNETES}")
     monkeypatch.setattr(_control_plane_files, "_KUBELET", {"pki/kubelet.crt": f"{tmp_path}/var/kubelet.crt"})
     monkeypatch.setattr(_machine, "_MACHINE_ID", f"{tmp_path}/etc/machine-id")
+    monkeypatch.setattr(_machine, "ca_directories", lambda: ["/usr/share/ca-certificates"])
     monkeypatch.setattr(_machine, "_PROC", f"{tmp_path}/proc")
     monkeypatch.setattr(_runtime, "CRICTL_PATHS", ())
     monkeypatch.setattr(control_plane_info, "_PROGRAMS", ())
@@ -141,6 +142,7 @@ def test_a_bare_node(node: pathlib.Path) -> None:
         "hostname": socket.gethostname(),
         "address_is_own": None,
         "swap": [],
+        "ca_directories": ["/usr/share/ca-certificates"],
         "kubelet_version": "",
         "crictl": False,
         "listening": [],
@@ -148,6 +150,7 @@ def test_a_bare_node(node: pathlib.Path) -> None:
         "pods": {},
         "etcd": {
             "data": False,
+            "remains": False,
             "proven": False,
             "members": None,
             "trouble": f"cannot read {node}/no-ca.crt: No such file or directory",
@@ -245,6 +248,7 @@ def test_a_master(node: pathlib.Path, cluster: type[Cluster]) -> None:
     }
     assert found["etcd"] == {
         "data": True,
+        "remains": False,
         "proven": True,
         "members": [
             {
@@ -291,22 +295,25 @@ def test_a_proof_that_was_forgotten_counts_no_more(node: pathlib.Path) -> None:
 
 
 # Files of etcd, and whether they are data.
-STORES: list[tuple[dict[str, str], bool]] = [
-    ({}, False),
-    ({"lost+found/x": ""}, False),
-    ({"member/snap/db": ""}, False),
-    ({"member/snap/db": "pages"}, True),
-    ({"member/wal/0.tmp": "x"}, False),
-    ({"member/wal/0-0.wal": "x"}, True),
-    ({"member": "a file"}, False),
+# files -> (data, remains)
+STORES: list[tuple[dict[str, str], tuple[bool, bool]]] = [
+    ({}, (False, False)),
+    ({"lost+found/x": ""}, (False, False)),
+    ({"member/snap/db": "pages"}, (False, True)),
+    ({"member/wal/0.tmp": "x"}, (False, False)),
+    ({"member/wal/0-0.wal": "x"}, (True, False)),
+    ({"member/wal/0-0.wal": "x", "member/snap/db": "pages"}, (True, False)),
+    ({"member": "a file"}, (False, False)),
+    ({"member.20261126T000000.000000Z/snap/db": "pages"}, (False, False)),
 ]
 
 
-@pytest.mark.parametrize(("files", "data"), STORES)
-def test_data_of_etcd(node: pathlib.Path, files: dict[str, str], data: bool) -> None:
+@pytest.mark.parametrize(("files", "expected"), STORES)
+def test_data_of_etcd(node: pathlib.Path, files: dict[str, str], expected: tuple[bool, bool]) -> None:
     for name, text in files.items():
         write(node, f"{DATA}/{name}", text)
-    assert facts(node)["etcd"]["data"] is data
+    etcd = facts(node)["etcd"]
+    assert (etcd["data"], etcd["remains"]) == expected
 
 
 def test_a_disk_that_is_not_mounted_is_not_no_data(node: pathlib.Path) -> None:

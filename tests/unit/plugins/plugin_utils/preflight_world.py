@@ -46,7 +46,7 @@ def bare(number: int, **changes: t.Any) -> Facts:
         "listening": [],
         "placed": [],
         "pods": {},
-        "etcd": {"data": False, "proven": False, "members": None, "trouble": "does not answer"},
+        "etcd": {"data": False, "remains": False, "proven": False, "members": None, "trouble": "does not answer"},
         "encryption": {"state": "none", "keys": [], "key": ""},
     }
     return changed(facts, **changes)
@@ -87,7 +87,7 @@ def master(number: int, **changes: t.Any) -> Facts:
         number,
         placed=COMPONENTS,
         pods={one: pod(one) if one != "etcd" else etcd_pod() for one in COMPONENTS},
-        etcd={"data": True, "proven": True, "members": members(1, 2, 3), "trouble": ""},
+        etcd={"data": True, "remains": False, "proven": True, "members": members(1, 2, 3), "trouble": ""},
         encryption={"state": "written", "keys": [KEY], "key": KEY},
         listening=[{"port": 2379, "process": "etcd"}, {"port": 10250, "process": "kubelet"}],
     )

@@ -53,6 +53,9 @@ PHASES: list[tuple[str, list[Facts | None], list[str]]] = [
     ("two are held back", [None, None, master(3)], [K]),
     ("a manifest is lost", [master(1), master(2), silent(3, pods={})], [K, K, K]),
     ("data is lost", [master(1), master(2), silent(3, etcd__data=False)], [K, K, R]),
+    ("data is lost, and a start without it refused", [
+        master(1), master(2), silent(3, etcd__data=False, etcd__remains=True)
+    ], [K, K, R]),
     ("data and memory are lost", [master(1), master(2), bare(3)], [K, K, R]),
     ("a first run left one behind", [master(1), master(2), attempt(3, etcd__data=False)], [K, K, R]),
     ("two new ones", [master(1, **seeing(1)), bare(2), bare(3)], [K, J, J]),
@@ -87,6 +90,8 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
     ("data of another cluster", [bare(1, etcd__data=True), bare(2), bare(3)], {}, [
         ("master1: /var/lib/etcd is from a cluster that this collection does not know, and etcd does not answer there (does not"
         " answer); where that cluster is of use, have it run first, else run kubeadm reset there or move it away")]),
+    ("a database without a log", [bare(1, etcd__remains=True), bare(2), bare(3)], {}, [
+        "master1: /var/lib/etcd is from a cluster that this collection does not know"]),
     ("an etcd manifest", [bare(1, pods__etcd=etcd_pod()), bare(2), bare(3)], {}, [
         "master1: /etc/kubernetes/manifests/etcd.yaml is from a cluster"]),
     ("kubeadm's master with new ones", [kubeadm(1), bare(2), bare(3)], {}, [
@@ -119,6 +124,8 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
     ("data of no member", [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3)], {}, [
         ("master3: /var/lib/etcd has data, and etcd has no such member, so it is from another cluster or from a member that was removed;"
         " move it away there to have master3 join")]),
+    ("a database of no member", [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3, etcd__data=False, etcd__remains=True)], {}, [
+        "master3: /var/lib/etcd has data, and etcd has no such member"]),
     ("two clusters", [master(1, **seeing(1)), master(2, **seeing(2)), bare(3)], {}, [
         "master1 and master2 tell different members of etcd, master1 and master2, so they are in two clusters; list the"]),
     ("one is behind", [master(1, **seeing(1, 2)), master(2, **seeing(1, 2, 3)), bare(3)], {}, [
@@ -344,7 +351,7 @@ def test_flags_of_a_member_stay_as_they_are_found() -> None:
     verdict, _problems = judge(told)
     assert verdict.initial_cluster == {
         "master1": (joined, "existing"),
-        "master2": ("master2=https://192.0.2.12:2380", "existing"),
+        "master2": ("master2=https://192.0.2.12:2380", None),
         "master3": (CLUSTER, "existing"),
     }
     assert verdict.actions == []
