@@ -35,14 +35,14 @@ NOT_IN_SYNC = (
     400,
     {"code": 9, "message": "etcdserver: can only promote a learner member which is in sync with leader"},
 )
-TOO_MANY_LEARNERS = (400, {"code": 9, "message": "etcdserver: too many learner members in cluster"})
+TOO_MANY_LEARNERS: Answer = (400, {"code": 9, "message": "etcdserver: too many learner members in cluster"})
 BAD_URLS = (400, {"code": 3, "message": "etcdserver: given member URLs are invalid"})
 ASKED_A_LEARNER = (400, {"code": 9, "message": "etcdserver: rpc not supported for learner"})
 UNHEALTHY = (503, {"code": 14, "message": "etcdserver: unhealthy cluster"})
 TIMED_OUT = (503, {"code": 14, "message": "etcdserver: request timed out"})
 HEALTHY = (200, {"health": "true", "reason": ""})
 NO_LEADER = (503, {"health": "false", "reason": "RAFT NO LEADER"})
-PEER_EXISTS = (400, {"code": 9, "message": "etcdserver: Peer URLs already exists"})
+PEER_EXISTS: Answer = (400, {"code": 9, "message": "etcdserver: Peer URLs already exists"})
 
 
 def certificates(directory: pathlib.Path, *, host: str = "127.0.0.1") -> Tls:
@@ -115,7 +115,9 @@ class Server:
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.url = f"https://127.0.0.1:{self._server.server_address[1]}"
         self.runs = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        # A test that fails must not wait for one that it has not stopped.
+        serve = self._server.serve_forever
+        self._thread = threading.Thread(target=serve, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

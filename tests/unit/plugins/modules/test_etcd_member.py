@@ -37,7 +37,7 @@ def _etcd(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator
 def have(etcd: Cluster, number: int = 3, **arguments: t.Any) -> dict[str, t.Any]:
     """About node3 unless told otherwise, asked for through the others."""
     endpoints = [peer.url for peer in etcd.peers if peer.server and peer.name != f"node{number}"]
-    defaults = {"name": f"node{number}", "peer_url": URL.format(number), "endpoints": endpoints, "timeout": 60}
+    defaults = {"name": f"node{number}", "peer_url": URL.format(number), "endpoints": endpoints, "timeout": 5}
     return call(None, etcd_member.main, **{**defaults, **etcd.tls._asdict(), **arguments})
 
 
@@ -191,6 +191,7 @@ def test_a_learner_that_starts_meanwhile_is_not_removed_again(etcd: Cluster) -> 
     join = etcd.join
 
     def join_and_start(peer_url: str, *, is_learner: bool) -> t.Any:
+        assert etcd.changes() == ["remove", "add"]
         peer = join(peer_url, is_learner=is_learner)
         etcd.start(peer, "node3")
         return peer
@@ -216,6 +217,8 @@ def test_bad_input(etcd: Cluster, arguments: dict[str, t.Any], message: str) -> 
     refused = have(etcd, **arguments)
     assert refused["failed"] and message in refused["msg"], refused
     assert len(etcd.peers) == 3
+    # Waiting would not help: all that are there were asked for the members once, if at all.
+    assert len([path for path, _body in etcd.asked if path.endswith("list")]) <= len(etcd.peers)
 
 
 def test_it_is_root_who_may(etcd: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
