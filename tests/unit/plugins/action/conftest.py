@@ -110,6 +110,7 @@ def project(tmp_path: pathlib.Path) -> Project:
         (modules / f"{name}.py").write_bytes((here / "recorder.py").read_bytes())
     for name in ("node_files", "control_plane_certificates_info"):
         (modules / f"{name}.py").write_bytes((here / "file_recorder.py").read_bytes())
+    (modules / "api_objects.py").write_bytes((here / "object_recorder.py").read_bytes())
     (modules / "control_plane_certificates.py").symlink_to(
         COLLECTION / "plugins" / "modules" / "control_plane_certificates.py"
     )
