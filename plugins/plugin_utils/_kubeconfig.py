@@ -7,12 +7,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import typing as t
-from collections.abc import Mapping
 
 import yaml
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
+from ansible_collections.kubestatic.node.plugins.module_utils._kubeconfig import current, embedded
 
 _CLUSTER = "kubernetes"
 
@@ -50,17 +49,14 @@ class Kubeconfig(t.NamedTuple):
 def parse(text: str, *, where: str) -> Kubeconfig:
     """Read a kubeconfig. Raises KubestaticError that names ``where``, and never what is there."""
     try:
-        data = yaml.safe_load(text)
-        context = _named(data["contexts"], data["current-context"])["context"]
-        cluster = _named(data["clusters"], context["cluster"])["cluster"]
-        user = _named(data["users"], context["user"])["user"]
+        cluster, user, _name = current(yaml.safe_load(text))
         return Kubeconfig(
             server=str(cluster.get("server", "")),
-            authority=_decoded(cluster, "certificate-authority-data"),
-            certificate=_decoded(user, "client-certificate-data"),
-            key=_decoded(user, "client-key-data"),
+            authority=embedded(cluster, "certificate-authority"),
+            certificate=embedded(user, "client-certificate"),
+            key=embedded(user, "client-key"),
         )
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, StopIteration, ValueError):
+    except (yaml.YAMLError, AttributeError, ValueError):
         raise KubestaticError(
             f"{where}: is no kubeconfig with a current context; put the right one there, or remove it to have it made again"
         ) from None
@@ -75,17 +71,6 @@ def render(config: Kubeconfig, *, user: str) -> str:
         certificate=_encoded(config.certificate),
         key=_encoded(config.key),
     )
-
-
-def _named(items: list[Mapping[str, t.Any]], name: str) -> Mapping[str, t.Any]:
-    return next(item for item in items if item["name"] == name)
-
-
-def _decoded(mapping: Mapping[str, t.Any], name: str) -> str:
-    try:
-        return base64.b64decode(mapping.get(name, ""), validate=True).decode()
-    except binascii.Error as error:
-        raise ValueError(name) from error
 
 
 def _encoded(text: str) -> str:

@@ -77,7 +77,9 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
     )
 
 
-def _initial_cluster(master: Master, masters: Sequence[Master], phase: str, terms: Terms) -> tuple[str, str | None] | None:
+def _initial_cluster(
+    master: Master, masters: Sequence[Master], phase: str, terms: Terms
+) -> tuple[str, str | None] | None:
     computed = initial_cluster(masters, port=terms.peer_port)
     if phase == BOOTSTRAP:
         return computed, "new"

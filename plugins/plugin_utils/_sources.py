@@ -68,6 +68,23 @@ class Sources:
         """Return what is in the file ``src``, decrypted where it is vaulted. Raises KubestaticError."""
         return read(self.loader, self._find("src", src), label=f"src {src}")
 
+    def rendered(self, name: t.Any) -> t.Any:
+        """Return the text that the template ``name`` gives, or the value where it is one single expression.
+
+        Raises KubestaticError.
+        """
+        path = self._find("template", name)
+        text = self._read(path, label=f"template {name}")
+        return render(
+            self.templar,
+            text,
+            name=name,
+            path=path,
+            search_path=self._include_path(path),
+            variables=self.variables,
+            host=self.host,
+        )
+
     def _manifest(self, source: str, value: t.Any) -> dict[str, t.Any]:
         if source == "src":
             return {"content": self._read(self._find("src", value), label=f"src {value}")}
@@ -79,17 +96,7 @@ class Sources:
         return {"content" if isinstance(value, str) else source: value}
 
     def _rendered(self, name: t.Any) -> dict[str, t.Any]:
-        path = self._find("template", name)
-        text = self._read(path, label=f"template {name}")
-        result = render(
-            self.templar,
-            text,
-            name=name,
-            path=path,
-            search_path=self._include_path(path),
-            variables=self.variables,
-            host=self.host,
-        )
+        result = self.rendered(name)
         if isinstance(result, str):
             return {"content": result}
         if isinstance(result, Mapping):

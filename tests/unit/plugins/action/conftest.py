@@ -112,6 +112,7 @@ def project(tmp_path: pathlib.Path) -> Project:
         (modules / f"{name}.py").write_bytes((here / "file_recorder.py").read_bytes())
     for name in ("control_plane_certificates", "control_plane_preflight"):
         (modules / f"{name}.py").symlink_to(COLLECTION / "plugins" / "modules" / f"{name}.py")
+    (modules / "api_objects.py").write_bytes((here / "object_recorder.py").read_bytes())
     made = Project(path=tmp_path)
     made.write("callbacks/results_log.py", (here / "results_log.py").read_bytes())
     for host in HOSTS:

@@ -64,7 +64,9 @@ def test_swap(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.path.exists("/proc/swaps")
 
 
-def test_directories_of_authorities_are_those_that_are_there(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directories_of_authorities_are_those_that_are_there(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "there").mkdir()
     monkeypatch.setattr(_machine, "_CA_DIRECTORIES", (str(tmp_path / "there"), str(tmp_path / "not")))
     assert _machine.ca_directories() == [str(tmp_path / "there")]

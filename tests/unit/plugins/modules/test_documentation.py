@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import itertools
+import json
 import os
 import pathlib
 import types
@@ -18,6 +20,7 @@ import yaml
 from ansible_collections.kubestatic.node.plugins.doc_fragments import _attributes, _static_pod
 from ansible_collections.kubestatic.node.plugins.module_utils import _module, _store
 from ansible_collections.kubestatic.node.plugins.modules import (
+    api_objects,
     control_plane_certificates,
     control_plane_info,
     control_plane_preflight,
@@ -29,6 +32,11 @@ from ansible_collections.kubestatic.node.plugins.modules import (
     static_pod_info,
     static_pods,
 )
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.api_server import (
+    ApiServer,
+    kubeconfig,
+    recorded,
+)
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.etcd_gateway import cluster
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_node import CONFIG
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.kubelet_world import KubeletWorld
@@ -37,7 +45,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world i
 PREFIX = "kubestatic.node."
 FRAGMENTS = {"_attributes": _attributes, "_static_pod": _static_pod}
 POD_MODULES = [static_pod, static_pods, static_pod_info]
-MODULES = [*POD_MODULES, kubelet_config, kubelet_info, node_files, etcd_member]
+MODULES = [*POD_MODULES, kubelet_config, kubelet_info, node_files, etcd_member, api_objects]
 # What these return comes from their action plugins, so the tests of those look at it.
 DONE_BY_ACTIONS = [control_plane_certificates, control_plane_info, control_plane_preflight]
 ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
@@ -130,6 +138,9 @@ def _seen(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[
     if module is etcd_member:
         yield Seen(documented, of_etcd_member(tmp_path, request.getfixturevalue("monkeypatch")))
         return
+    if module is api_objects:
+        yield Seen(documented, of_api_objects(tmp_path))
+        return
     if module in POD_MODULES:
         yield Seen(documented, of_pods(request.getfixturevalue("world"), module))
         return
@@ -163,6 +174,21 @@ def of_etcd_member(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> l
     assert [one.get("changed") for one in found] == [None, True, True, False]
     # The last good one is to have something to show.
     return [*found[:2], *reversed(found[2:])]
+
+
+def of_api_objects(tmp_path: pathlib.Path) -> list[dict[str, t.Any]]:
+    """Results of an object that is refused, would change, and is made."""
+    data = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-info", "namespace": "kube-public"}}
+    given = base64.b64encode(json.dumps([data]).encode()).decode()
+    path = tmp_path / "admin.conf"
+    found = []
+    for name, check in (("forbidden", False), ("check", True), ("made", False)):
+        with ApiServer(recorded(name)).running() as server:
+            path.write_text(kubeconfig(server.url))
+            arguments: dict[str, t.Any] = {"definitions": given, "kubeconfig": str(path), "check": check, "diff": check}
+            found.append(call(None, api_objects.main, **arguments))
+    assert [bool(one.get("failed")) for one in found] == [True, False, False]
+    return found
 
 
 def of_kubelet_config(node: KubeletWorld) -> list[dict[str, t.Any]]:
