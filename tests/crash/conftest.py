@@ -5,8 +5,22 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.kubestatic.node.tests.crash import hits
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # There in a worker of pytest-xdist alone, whose count is its own.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["struck"] = hits.STRUCK
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: t.Any) -> None:
+    # A worker that died has told nothing.
+    hits.STRUCK.extend(getattr(node, "workeroutput", {}).get("struck", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

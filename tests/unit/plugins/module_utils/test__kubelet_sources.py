@@ -76,11 +76,11 @@ def served(status: int) -> t.Iterator[str]:
 
 
 @pytest.fixture
-def dead() -> str:
-    """A URL at which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+def dead() -> t.Iterator[str]:
+    """A URL at which nobody listens, nor any other test meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def test_a_kubelet_without_sources(node: KubeletNode) -> None:
