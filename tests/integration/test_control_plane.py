@@ -171,12 +171,14 @@ def _plain(pod: dict[str, t.Any]) -> dict[str, t.Any]:
     """A manifest without its flags, what only ours has mounted, and what is a default."""
     container = pod["spec"]["containers"][0]
     container["command"] = container["command"][:1]
-    container["readinessProbe"] = {"initialDelaySeconds": 0, **container.get("readinessProbe", {})}
+    if "readinessProbe" in container:
+        container["readinessProbe"].setdefault("initialDelaySeconds", 0)
     own = ("audit", "kube-apiserver")
     container["volumeMounts"] = [
         {**one, "readOnly": one["name"] != "etcd-data"} for one in container["volumeMounts"] if one["name"] not in own
     ]
     pod["spec"]["volumes"] = [one for one in pod["spec"]["volumes"] if one["name"] not in own]
+    pod.pop("status", None)
     return pod
 
 
@@ -224,13 +226,14 @@ def test_deleting_a_mirror_pod_does_not_stop_the_pod(cluster: Cluster) -> None:
     name = cluster.masters[0].name
     before = cluster.containers("kube-scheduler")
     uid = cluster.get(f"pod kube-scheduler-{name} --namespace=kube-system")["metadata"]["uid"]
-    cluster.kubectl(f"delete pod kube-scheduler-{name} --namespace=kube-system --wait=false")
+    cluster.kubectl(f"delete pod kube-scheduler-{name} --namespace=kube-system --force --grace-period=0")
 
     def is_back() -> bool:
         text = cluster.kubectl(f"get pod kube-scheduler-{name} --namespace=kube-system --output=json", check=False)
         return text.startswith("{") and json.loads(text)["metadata"]["uid"] != uid
 
-    wait_for(is_back, "the kubelet has made the mirror pod again")
+    # It does so when it next looks at the pod, which is a minute and a half at most (syncFrequency and its jitter).
+    wait_for(is_back, "the kubelet has made the mirror pod again", seconds=120)
     assert cluster.containers("kube-scheduler") == before
 
 
@@ -251,7 +254,8 @@ def test_a_container_that_dies_comes_back(cluster: Cluster) -> None:
 
 
 def test_pods_run_on_and_modules_work_with_every_api_server_down(cluster: Cluster) -> None:
-    before = cluster.containers("etcd", "kube-scheduler")
+    # Scheduler and controller manager end by themselves when they cannot renew their lease.
+    before = cluster.containers("etcd")
     for node in cluster.masters:
         gone = node.module("static_pod", name="kube-apiserver", namespace="kube-system", state="absent")
         assert gone["changed"], gone
@@ -263,7 +267,7 @@ def test_pods_run_on_and_modules_work_with_every_api_server_down(cluster: Cluste
     }
     node = cluster.masters[0]
     assert node.module("static_pod", definition=placed)["changed"]
-    assert cluster.containers("etcd", "kube-scheduler") == before
+    assert cluster.containers("etcd") == before
     assert node.module("static_pod", name="web", state="absent")["changed"]
     cluster.good()
     cluster.require_well()
@@ -308,14 +312,16 @@ def test_a_bad_flag_reaches_one_master_alone_which_goes_back(cluster: Cluster) -
 
 
 def test_two_masters_down_have_the_gate_refuse(cluster: Cluster) -> None:
-    for node in cluster.masters[1:]:
-        node.sh("systemctl stop kubelet && crictl stop --timeout=1 $(crictl ps --quiet --name etcd) >/dev/null")
+    others = cluster.masters[1:]
     try:
+        for node in others:
+            node.sh(f"mv {MANIFESTS}/etcd.yaml /etc/kubernetes/etcd.yaml")
+            wait_for(lambda node=node: not node.running("etcd"), f"etcd has ended on {node.name}")
         told = cluster.refused(control_plane_gate_timeout=3, control_plane_kube_apiserver_flags={"v": 2})
-        assert "quorum" in told
+        assert "3 voting members, quorum 2; healthy without node1: 0" in told
     finally:
-        for node in cluster.masters[1:]:
-            node.sh("systemctl start kubelet")
+        for node in others:
+            node.sh(f"mv /etc/kubernetes/etcd.yaml {MANIFESTS}/etcd.yaml")
     cluster.require_well()
 
 
