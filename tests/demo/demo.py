@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: kubestatic.node contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configure three real kubelets, place, change, kill and remove static pods on them, and show what happens: make demo"""
+"""Three real nodes: kubelets configured, static pods placed, changed and removed, and a control plane made of them: make demo"""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import yaml
 from _witness import container, each, expect, kubelet, log, page, pod_url, sandbox, shell, wait_for, wait_for_page
 
 # In tests/nodes, which _witness has put into the path.
@@ -23,6 +26,9 @@ from _inventory import INVENTORY, Node, read_nodes  # isort: skip
 
 HERE = Path(__file__).resolve().parent
 ANSIBLE = {"ANSIBLE_STDOUT_CALLBACK": "demo_lines", "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks")}
+
+# As many actions are told one by one.
+_FEW = 5
 
 Told = dict[str, str]
 
@@ -60,11 +66,12 @@ def main() -> int:
     """Run all steps; the first thing that is not as it should be ends the demo with a Problem."""
     nodes = read_nodes()
     story = Story(nodes)
-    print("kubestatic.node: static pods on three nodes, each with a real kubelet.")
-    print("The first run builds kubelet and nodes: about 10 minutes on 2 cores. Later runs: about a minute.")
+    print("kubestatic.node: static pods, and a control plane made of them, on three nodes, each with a real kubelet.")
+    print(
+        "The first run builds Kubernetes, etcd and nodes: about 20 minutes on 2 cores. Later runs: about two minutes."
+    )
     with story.step("start", "Start three nodes") as told:
-        if subprocess.run([sys.executable, HERE.parent / "nodes" / "nodes.py", "up"], check=False).returncode != 0:
-            raise Problem("the nodes do not start, for the reason above")
+        start()
         if any(each(nodes, sandbox).values()):
             print("   an earlier run has left the pod behind")
             play("remove.yml")
@@ -83,9 +90,21 @@ def main() -> int:
     url_changes(story, nodes)
     url_goes(story, nodes)
     put_back(story, nodes)
+    with tempfile.TemporaryDirectory(prefix="kubestatic-demo-") as certificates:
+        bootstrap(story, nodes, certificates)
+        through_the_api(story, nodes)
+        beside_it(story, nodes)
+        bootstrap_again(story, nodes, certificates)
+        change_a_flag(story, nodes, certificates)
     print(f"\n{story.table()}\n")
     print("The nodes stay up for a look: make nodes tells how to reach them, make clean removes them.")
     return 0
+
+
+def start(*options: str) -> None:
+    command = [sys.executable, HERE.parent / "nodes" / "nodes.py", "up", "--control-plane", *options]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise Problem("the nodes do not start, for the reason above")
 
 
 def configure(story: Story, nodes: list[Node]) -> None:
@@ -209,6 +228,84 @@ def put_back(story: Story, nodes: list[Node]) -> None:
         told |= dict.fromkeys(play("put_back.yml", hosts=others), "as before")
 
 
+def bootstrap(story: Story, nodes: list[Node], certificates: str) -> None:
+    with story.step("bare", "Leave nothing on the nodes that configures anything") as told:
+        start("--bare")
+        told |= {node.name: "bare" for node in nodes}
+    with story.step("bootstrap", "Make them the masters of a control plane, with one playbook") as told:
+        play_bootstrap(certificates)
+        for node in nodes:
+            pods = shell(node, 'crictl ps --output json | grep -c \'"io.kubernetes.pod.namespace": "kube-system"\'')
+            told[node.name] = f"{pods} pods"
+
+
+def through_the_api(story: Story, nodes: list[Node]) -> None:
+    with story.step("API", "Look at nodes and pods through the API") as told:
+        for node in nodes:
+            wait_for(
+                lambda node=node: " Ready " in kubectl(nodes[0], f"get node {node.name} --no-headers"),
+                f"{node.name} is Ready",
+            )
+            told[node.name] = "Ready"
+        for what in ("nodes", "pods --namespace=kube-system"):
+            for line in kubectl(nodes[0], f"get {what}").splitlines():
+                print(f"   {line}")
+
+
+def beside_it(story: Story, nodes: list[Node]) -> None:
+    with story.step("place", "Place static-pod beside it, as JSON on node1 and as YAML on the others") as told:
+        play("place.yml", greeting="Hello")
+        expect_pages(nodes, greeting="Hello")
+        told |= {node.name: "answers" for node in nodes}
+
+
+def bootstrap_again(story: Story, nodes: list[Node], certificates: str) -> None:
+    with story.step("same again", "Run the playbook again") as told:
+        results = play_bootstrap(certificates)
+        expect(not any(result["changed"] for result in results.values()), f"no change, not {results}")
+        told |= {node.name: "unchanged" for node in nodes}
+
+
+def change_a_flag(story: Story, nodes: list[Node], certificates: str) -> None:
+    client, *_others = nodes
+    with story.step(
+        "flag", "Change a flag of the API servers, while a client keeps writing through whichever takes it"
+    ) as told:
+        run_on_client = f"systemd-run --quiet --unit=demo python3 /run/api_client.py write /run/demo {' '.join(node.address for node in nodes)}"
+        shell(client, f"cat > /run/api_client.py <<'END'\n{(HERE.parent / 'nodes' / 'api_client.py').read_text()}\nEND")
+        shell(client, run_on_client)
+        try:
+            before = each(nodes, api_server)
+            play_bootstrap(certificates, flags={"v": 1})
+            after = each(nodes, api_server)
+        finally:
+            tries = [json.loads(line) for line in shell(client, "systemctl stop demo; cat /run/demo").splitlines()]
+        expect(all(before[node.name] != after[node.name] for node in nodes), f"other API servers than {before}")
+        good = [one["ended"] for one in tries if one["ok"]]
+        silence = max(later - earlier for earlier, later in pairwise(good))
+        print(
+            f"   {len(good)} writes acknowledged, {len(tries) - len(good)} failed, at most {silence:.1f} s without one"
+        )
+        told |= {node.name: "restarted" for node in nodes}
+
+
+def play_bootstrap(certificates: str, flags: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    settings = yaml.safe_load((HERE.parent / "nodes" / "control_plane.yml").read_text())
+    given = {**settings, "control_plane_certificates_directory": certificates}
+    return play(
+        str(HERE.parents[1] / "playbooks" / "bootstrap.yml"), **given, control_plane_kube_apiserver_flags=flags or {}
+    )
+
+
+def kubectl(node: Node, arguments: str) -> str:
+    return shell(node, f"kubectl --kubeconfig=/etc/kubernetes/admin.conf {arguments}")
+
+
+def api_server(node: Node) -> str:
+    """Return the id of the running container of the API server."""
+    return shell(node, "crictl ps --quiet --no-trunc --name ^kube-apiserver$")
+
+
 def says(node: Node, text: str) -> bool:
     """Whether the pod of the URL says this on the node; an empty text where there is no such pod."""
     return log(node, "from-url") == text
@@ -222,7 +319,7 @@ def expect_logs(nodes: list[Node], *, text: str) -> Told:
     return {node.name: f"says {text}" for node in nodes}
 
 
-def play(playbook: str, hosts: list[Node] | None = None, **variables: str) -> dict[str, dict[str, Any]]:
+def play(playbook: str, hosts: list[Node] | None = None, **variables: Any) -> dict[str, dict[str, Any]]:
     """Run a playbook, tell each result as it comes, and return the last by node; all output where it fails.
 
     `hosts`: the nodes that must have results, all where not given.
@@ -244,6 +341,8 @@ def play(playbook: str, hosts: list[Node] | None = None, **variables: str) -> di
             if line.startswith("{"):
                 result = json.loads(line)
                 if result["failed"] or "actions" in result:
+                    before = results.get(result["host"], {})
+                    result["changed"] |= before.get("changed", False)
                     results[result["host"]] = result
                     print(f"   {result['host']}  {sentence(result)}", flush=True)
     if process.returncode != 0 or len(results) != len(hosts or read_nodes()):
@@ -256,7 +355,9 @@ def sentence(result: Mapping[str, Any]) -> str:
     if result["failed"]:
         return f"FAILED: {result.get('msg')}"
     down = result.get("downtime_seconds")
-    return ("; ".join(result["actions"]) or "nothing to do") + (f"; down for {down} s" if down is not None else "")
+    first, *more = result["actions"] or ["nothing to do"]
+    rest = f"; {'; '.join(more)}" if len(more) < _FEW else f"; and {len(more)} things more"
+    return first + (rest if more else "") + (f"; down for {down} s" if down is not None else "")
 
 
 def expect_pages(nodes: list[Node], *, greeting: str) -> None:
