@@ -17,7 +17,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-import _control_plane
+import _bootstrap
 import _playbook
 import _truth
 from _figure import Figure, spread
@@ -32,7 +32,7 @@ _FOUR = 4
 def main() -> int:
     """Measure and tell; return the exit code."""
     parts = {"ten": ten, "noop": noop, "change": change, "four": four, "kubelet": kubelet}
-    parts |= {"records": records, "crash": crash, "control-plane": _control_plane.measure}
+    parts |= {"records": records, "crash": crash, "control-plane": _bootstrap.measure}
     chosen = sys.argv[1:] or list(parts)
     unknown = [name for name in chosen if name not in parts]
     if unknown:

@@ -102,7 +102,7 @@ def main() -> int:
 
 
 def start(*options: str) -> None:
-    command = [sys.executable, HERE.parent / "nodes" / "nodes.py", "up", "--control-plane", *options]
+    command = [sys.executable, str(HERE.parent / "nodes" / "nodes.py"), "up", "--control-plane", *options]
     if subprocess.run(command, check=False).returncode != 0:
         raise Problem("the nodes do not start, for the reason above")
 
@@ -242,10 +242,7 @@ def bootstrap(story: Story, nodes: list[Node], certificates: str) -> None:
 def through_the_api(story: Story, nodes: list[Node]) -> None:
     with story.step("API", "Look at nodes and pods through the API") as told:
         for node in nodes:
-            wait_for(
-                lambda node=node: " Ready " in kubectl(nodes[0], f"get node {node.name} --no-headers"),
-                f"{node.name} is Ready",
-            )
+            wait_for(partial(is_ready, node), f"{node.name} is Ready")
             told[node.name] = "Ready"
         for what in ("nodes", "pods --namespace=kube-system"):
             for line in kubectl(nodes[0], f"get {what}").splitlines():
@@ -295,6 +292,10 @@ def play_bootstrap(certificates: str, flags: Mapping[str, Any] | None = None) ->
     return play(
         str(HERE.parents[1] / "playbooks" / "bootstrap.yml"), **given, control_plane_kube_apiserver_flags=flags or {}
     )
+
+
+def is_ready(node: Node) -> bool:
+    return " Ready " in kubectl(node, f"get node {node.name} --no-headers")
 
 
 def kubectl(node: Node, arguments: str) -> str:
@@ -355,7 +356,7 @@ def sentence(result: Mapping[str, Any]) -> str:
     if result["failed"]:
         return f"FAILED: {result.get('msg')}"
     down = result.get("downtime_seconds")
-    first, *more = result["actions"] or ["nothing to do"]
+    first, *more = map(str, result["actions"] or ["nothing to do"])
     rest = f"; {'; '.join(more)}" if len(more) < _FEW else f"; and {len(more)} things more"
     return first + (rest if more else "") + (f"; down for {down} s" if down is not None else "")
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -111,8 +112,7 @@ class Cluster:
     def require_well(self) -> None:
         """Every API server is ready, and every member of etcd healthy and a voter."""
         for index, node in enumerate(self.masters):
-            ready = f"curl -s --cacert /etc/kubernetes/pki/ca.crt https://{node.address}:6443/readyz"
-            wait_for(lambda node=node, ready=ready: node.sh(ready, check=False) == "ok", f"{node.name} is ready")
+            wait_for(functools.partial(_is_ready, node), f"{node.name} is ready")
             self.etcdctl("endpoint health", on=index)
         members = self.members()
         assert sorted(members) == sorted(node.name for node in self.masters)
@@ -123,6 +123,12 @@ class Cluster:
         return {
             node.name: [one for name in components or COMPONENTS for one in node.running(name)] for node in self.masters
         }
+
+
+def _is_ready(node: Node) -> bool:
+    """Its API server says so."""
+    ask = f"curl -s --cacert /etc/kubernetes/pki/ca.crt https://{node.address}:6443/readyz"
+    return node.sh(ask, check=False) == "ok"
 
 
 def nodes(*arguments: str) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import subprocess
@@ -316,13 +317,17 @@ def test_two_masters_down_have_the_gate_refuse(cluster: Cluster) -> None:
     try:
         for node in others:
             node.sh(f"mv {MANIFESTS}/etcd.yaml /etc/kubernetes/etcd.yaml")
-            wait_for(lambda node=node: not node.running("etcd"), f"etcd has ended on {node.name}")
+            wait_for(functools.partial(_has_no_etcd, node), f"etcd has ended on {node.name}")
         told = cluster.refused(control_plane_gate_timeout=3, control_plane_kube_apiserver_flags={"v": 2})
         assert "3 voting members, quorum 2; healthy without node1: 0" in told
     finally:
         for node in others:
             node.sh(f"mv /etc/kubernetes/etcd.yaml {MANIFESTS}/etcd.yaml")
     cluster.require_well()
+
+
+def _has_no_etcd(node: Node) -> bool:
+    return not node.running("etcd")
 
 
 def test_a_master_that_was_off_is_as_it_was(cluster: Cluster) -> None:

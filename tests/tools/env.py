@@ -164,6 +164,8 @@ def environment(name: str) -> dict[str, str]:
         **inherited,
         "VIRTUAL_ENV": str(directory),
         "PATH": f"{directory / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        # ansible-lint would take a copy of this collection that the user has installed for this checkout.
+        "ANSIBLE_HOME": str(cache_dir() / "ansible"),
         "ANSIBLE_COLLECTIONS_PATH": collections,
         "PYTHONPATH": collections,
         "PYTHONDONTWRITEBYTECODE": "1",

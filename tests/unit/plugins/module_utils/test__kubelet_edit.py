@@ -153,10 +153,9 @@ def test_the_config_file_may_be_named_as_the_kubelet_knows_it(node: KubeletNode)
 def test_a_config_file_that_is_missing_is_made_where_it_is_named(node: KubeletNode) -> None:
     with_layout(node, "debian")
     (node.root / CONFIG).unlink()
-    found = refusal(node, {"readOnlyPort": 1})
-    assert found.startswith(f"ROOT/{CONFIG}: the kubelet's configuration is missing")
-    found = changes(node, {"readOnlyPort": 1}, config_file=f"ROOT/{CONFIG}")
-    assert found == {CONFIG: f"{HEAD}readOnlyPort: 1\n"}
+    assert refusal(node, {"readOnlyPort": 1}).startswith(f"ROOT/{CONFIG}: the kubelet's configuration is missing")
+    made = changes(node, {"readOnlyPort": 1}, config_file=f"ROOT/{CONFIG}")
+    assert made == {CONFIG: f"{HEAD}readOnlyPort: 1\n"}
     node.write(CONFIG, "{")
     found = refusal(node, {"readOnlyPort": 1}, config_file=f"ROOT/{CONFIG}")
     assert found.startswith(f"ROOT/{CONFIG}: the kubelet's configuration is not readable YAML")
