@@ -20,7 +20,7 @@ def main() -> None:
     )
     node = pathlib.Path(os.environ["NODE_DIR"])
     with open(node / "calls", "a", encoding="utf-8") as calls:
-        calls.write(base64.b64decode(module.params["definitions"]).decode().replace("\n", "") + "\n")
+        calls.write(json.dumps({"objects": json.loads(base64.b64decode(module.params["definitions"]))}) + "\n")
     if (node / "fail").exists():
         module.fail_json(msg="told to fail")
     module.exit_json(changed=True, received=json.dumps(module.params["template"]))

@@ -117,7 +117,7 @@ def recorded(name: str) -> list[Exchange]:
     return [(method, path, status, text) for method, path, status, text in RECORDED["answers"][name]]
 
 
-def kubeconfig(url: str, *, user: t.Mapping[str, str] | None = None, **cluster: str) -> str:
+def kubeconfig(url: str, *, user: t.Mapping[str, str] | None = None, cluster: t.Mapping[str, str] | None = None) -> str:
     """JSON is YAML. By default with the client's certificate embedded, as kubeadm does."""
     if user is None:
         user = {"client-certificate-data": encoded("client"), "client-key-data": encoded("client_key")}

@@ -70,7 +70,7 @@ def test_files_and_tokens_of_a_kubeconfig_are_used(tmp_path: pathlib.Path) -> No
     (tmp_path / "token").write_text("let-me-in\n")
     files = {"client-certificate": str(tmp_path / "client"), "client-key": "client_key", "tokenFile": "token"}
     with ApiServer([OBJECT] * 2).running() as server:
-        text = kubeconfig("https://192.0.2.1", user=files, **{"certificate-authority": "authority"})
+        text = kubeconfig("https://192.0.2.1", user=files, cluster={"certificate-authority": "authority"})
         api(tmp_path, text, server=f"{server.url}/").get("/x", what="it")
         api(tmp_path, kubeconfig(server.url, user={"token": "let-me-in"})).get("/x", what="it")
     assert [one.user for one in server.requests] == ["kubernetes-super-admin", ""]
@@ -112,8 +112,8 @@ def test_python_asks_no_more_of_a_ca_than_go_does(tmp_path: pathlib.Path) -> Non
             kubeconfig("https://x", user={"client-certificate-data": encoded("client"), "client-key-data": "c2VjcmV0"}),
             "admin.conf: holds no good CA, or no good certificate and key",
         ),
-        (kubeconfig("https://x", **{"certificate-authority-data": "c2VjcmV0"}), "admin.conf: holds no good CA"),
-        (kubeconfig("https://x", **{"certificate-authority-data": "!"}), "admin.conf: is no kubeconfig"),
+        (kubeconfig("https://x", cluster={"certificate-authority-data": "c2VjcmV0"}), "admin.conf: holds no good CA"),
+        (kubeconfig("https://x", cluster={"certificate-authority-data": "!"}), "admin.conf: is no kubeconfig"),
         (
             kubeconfig("https://x", user={"client-key": "none.key"}),
             "none.key, which ROOT/admin.conf names, cannot be read: No such file or directory; name a good kubeconfig",
@@ -145,7 +145,9 @@ def test_a_server_that_is_not_trusted_is_told_at_once(
     with ApiServer([]).running() as server:
         asked = api(
             tmp_path,
-            kubeconfig(server.url.replace("127.0.0.1", host), **{"certificate-authority-data": encoded(authority)}),
+            kubeconfig(
+                server.url.replace("127.0.0.1", host), cluster={"certificate-authority-data": encoded(authority)}
+            ),
         )
         with pytest.raises(KubestaticError) as caught:
             asked.get("/x", what="it")
