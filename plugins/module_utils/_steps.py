@@ -221,7 +221,7 @@ class ChangeSteps:
             self._directory.take_away(outcome.change.filename, for_good=for_good)
             outcome.changed = True
             yield from departure.wait()
-            if for_good:
+            if for_good and not departure.forced:
                 # Nothing is in a hurry now, and the result tells what the runtime still has of it.
                 yield Pause()
         except OSError:

@@ -668,6 +668,17 @@ def test_another_text_of_the_same_pod_is_no_older_manifest(world: World) -> None
     assert not one(world, content=OLD)["failed"]
 
 
+def test_two_pods_that_are_removed_each_have_the_way_out(world: World) -> None:
+    """Stopping the first takes long, and the kubelet runs again before anybody misses it."""
+    world.images["slow:1"] = Image(stop=30)
+    world.arguments.append("--kubeconfig=/k")
+    for name in ("one", "two"):
+        write(world, f"{name}.yaml", manifest(name=name, image="slow:1", terminationGracePeriodSeconds=60))
+    world.sources_ready = False
+    result = many(world, *({"name": name, "state": "absent"} for name in ("one", "two")))
+    assert (result["failed"], world.pods(), world.kubelet_stops) == (False, {}, 2)
+
+
 def test_replace_has_the_way_out_too(world: World) -> None:
     write(world, "web.yaml", OLD)
     world.arguments.append("--kubeconfig=/k")
