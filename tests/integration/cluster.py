@@ -112,7 +112,7 @@ class Cluster:
     def require_well(self) -> None:
         """Every API server is ready, and every member of etcd healthy and a voter."""
         for index, node in enumerate(self.masters):
-            wait_for(functools.partial(_is_ready, node), f"{node.name} is ready")
+            wait_for(functools.partial(_is_ready, node), f"{node.name} is ready", seconds=180)
             self.etcdctl("endpoint health", on=index)
         members = self.members()
         assert sorted(members) == sorted(node.name for node in self.masters)
