@@ -227,7 +227,6 @@ def test_deleting_a_mirror_pod_does_not_stop_the_pod(cluster: Cluster) -> None:
     name = cluster.masters[0].name
     before = cluster.containers("kube-scheduler")
     cluster.kubectl(f"delete pod kube-scheduler-{name} --namespace=kube-system --force --grace-period=0")
-    assert f"kube-scheduler-{name}" not in cluster.kubectl("get pods --namespace=kube-system")
     # The kubelet looks at the pod within a minute and a half (syncFrequency and its jitter), and makes its mirror again: see below.
     assert cluster.containers("kube-scheduler") == before
 
