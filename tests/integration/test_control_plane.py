@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import operator
 import shutil
 import subprocess
 import typing as t
@@ -175,9 +176,10 @@ def _plain(pod: dict[str, t.Any]) -> dict[str, t.Any]:
     if "readinessProbe" in container:
         container["readinessProbe"].setdefault("initialDelaySeconds", 0)
     own = ("audit", "kube-apiserver")
-    container["volumeMounts"] = [
-        {**one, "readOnly": one["name"] != "etcd-data"} for one in container["volumeMounts"] if one["name"] not in own
-    ]
+    mounts = [{**one, "readOnly": one["name"] != "etcd-data"} for one in container["volumeMounts"]]
+    container["volumeMounts"] = sorted(
+        (one for one in mounts if one["name"] not in own), key=operator.itemgetter("name")
+    )
     pod["spec"]["volumes"] = [one for one in pod["spec"]["volumes"] if one["name"] not in own]
     pod.pop("status", None)
     return pod
