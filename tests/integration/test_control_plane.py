@@ -101,6 +101,14 @@ def test_leftovers_of_another_cluster_are_refused(bare: Cluster) -> None:
     assert "node3" in told and "/var/lib/etcd" in told
 
 
+def test_an_image_that_is_not_there_is_named_before_any_pod_starts(bare: Cluster) -> None:
+    """The run that follows finishes what this one has begun."""
+    played = bare.play(control_plane_images={"kube-scheduler": "registry.k8s.io/kube-scheduler:v0.0.0"})
+    assert played.code != 0
+    assert "registry.k8s.io/kube-scheduler:v0.0.0 cannot be pulled" in played.text
+    assert not any(bare.containers().values())
+
+
 # ---- the control plane
 
 
