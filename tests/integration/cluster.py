@@ -85,8 +85,10 @@ class Cluster:
 
     def traces(self) -> list[str]:
         """All that a run could leave on the nodes: files with their digests, and the kubelet's process."""
-        places = "/etc/kubernetes /var/lib/etcd /var/lib/kubelet/config.yaml /etc/default /etc/systemd/system"
-        script = f"systemctl show --property=MainPID kubelet; find {places} -type f -exec sha256sum {{}} + 2>/dev/null | sort"
+        places = "/etc/kubernetes /var/lib/kubelet/config.yaml /etc/default /etc/systemd/system"
+        files = f"find {places} -type f -exec sha256sum {{}} + 2>/dev/null | sort"
+        # What etcd writes there all the time is no trace of a run.
+        script = f"systemctl show --property=MainPID kubelet; ls -d /var/lib/etcd* 2>&1; {files}"
         return [node.sh(script, check=False) for node in self.masters]
 
     def kubectl(self, arguments: str, *, on: int = 0, check: bool = True, stdin: str = "") -> str:
