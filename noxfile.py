@@ -41,6 +41,7 @@ SCENARIO = "static_pods"
 # The oldest kubelet that is still in the field, and what is to be seen on it.
 OLDEST_SCENARIOS = ("static_pods", "kubelet")
 OLDEST_KUBELET = "1.34.4"
+CONTROL_PLANE_TESTS = "tests/integration/test_control_plane.py"
 NODE_TESTS = ("tests/unit/plugins/module_utils", "tests/unit/plugins/modules")
 # For tests that share nothing. A worker that is done takes from the others, as some tests take a thousand times as long.
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
@@ -158,7 +159,7 @@ def nodes(session: nox.Session) -> None:
     """Molecule scenarios and pytest on systemd nodes with real kubelets. After a failure the nodes stay for a look."""
     _nodes(session, "up")
     _molecule(session, FIRST, "--all")
-    _pytest(session, FIRST, "tests/integration")
+    _pytest(session, FIRST, "tests/integration", f"--ignore={CONTROL_PLANE_TESTS}")
     for name in _found(session, *OTHERS):
         _molecule(session, name, "--scenario-name", SCENARIO)
     older = {"KUBELET_VERSION": OLDEST_KUBELET}
@@ -181,6 +182,12 @@ def _molecule(session: nox.Session, name: str, *arguments: str, variables: Mappi
         "REPORT_EACH": str(JUNIT / ".".join([session.name, name, *(variables or {}).values()])),
     }
     _run(session, name, "molecule", "test", "--report", *arguments, variables={**special, **(variables or {})})
+
+
+@nox.session(venv_backend="none")
+def control_plane(session: nox.Session) -> None:
+    """Three bare nodes become a control plane, and meet one fault after the other. They stay as they are after it."""
+    _pytest(session, FIRST, CONTROL_PLANE_TESTS)
 
 
 @nox.session(venv_backend="none")

@@ -43,7 +43,7 @@ def main() -> None:
     with open(os.path.join(node, "calls"), "a", encoding="utf-8") as calls:
         calls.write(json.dumps(module.params) + "\n")
     if os.path.exists(os.path.join(node, "hang")):
-        time.sleep(10)
+        time.sleep(20)
     for order in ("fail", "fail-once", f"fail-{module.params['name']}"):
         if os.path.exists(os.path.join(node, order)):
             if order == "fail-once":

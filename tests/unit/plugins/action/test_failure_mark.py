@@ -180,7 +180,7 @@ def test_unreachable_counts_as_failed(project: Project) -> None:
 
 def test_timeout_of_the_task_counts_as_failed(project: Project) -> None:
     (project.node("master1") / "hang").touch()
-    run = project.play(ALONE + "      timeout: 2\n")
+    run = project.play(ALONE + "      timeout: 8\n")
     assert run.one("master1")["outcome"] == "failed" and len(project.calls("master1")) == 1, run.text
     assert_untouched(project, run, "master2", failed="master1")
 
