@@ -79,7 +79,7 @@ def _lock(path: Path, *, rung: str, locks: contextlib.ExitStack) -> None:
 def _provide_environments(directory: Path) -> None:
     """Let nox find our environments as those of its sessions, so that it installs nothing.
 
-    Each session gets a directory of its own, as antsibull-nox puts files beside what belongs to the environment.
+    Each session gets a directory of its own, as antsibull-nox and ansible-lint put files beside what belongs to the environment.
     """
     for session, name in _ENVIRONMENTS.items():
         own = directory / session
@@ -88,7 +88,9 @@ def _provide_environments(directory: Path) -> None:
             link = own / part.name
             if link.is_symlink():
                 link.unlink()
-            link.symlink_to(part)
+            # An ansible-lint that somebody has run by hand has left its own there, too.
+            if not link.exists():
+                link.symlink_to(part)
 
 
 def _reports(rung: str) -> list[Path]:
