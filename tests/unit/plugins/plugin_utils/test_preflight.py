@@ -43,7 +43,11 @@ def seeing(*numbers: int, more: t.Sequence[Facts] = ()) -> Facts:
 PHASES: list[tuple[str, list[Facts | None], list[str]]] = [
     ("nothing anywhere", all_of(bare), [B, B, B]),
     ("one master", [bare(1)], [B]),
-    ("other manifests of ours, left by a first run that was cut off", all_of(attempt, etcd__data=False, pods__etcd=None), [B, B, B]),
+    (
+        "other manifests of ours, left by a first run that was cut off",
+        all_of(attempt, etcd__data=False, pods__etcd=None),
+        [B, B, B],
+    ),
     ("a first run was cut off", all_of(attempt), [B, B, B]),
     ("on one of them", [attempt(1), bare(2), bare(3)], [B, B, B]),
     ("before etcd wrote anything", [attempt(1, etcd__data=False), bare(2), bare(3)], [B, B, B]),
@@ -53,9 +57,11 @@ PHASES: list[tuple[str, list[Facts | None], list[str]]] = [
     ("two are held back", [None, None, master(3)], [K]),
     ("a manifest is lost", [master(1), master(2), silent(3, pods={})], [K, K, K]),
     ("data is lost", [master(1), master(2), silent(3, etcd__data=False)], [K, K, R]),
-    ("data is lost, and a start without it refused", [
-        master(1), master(2), silent(3, etcd__data=False, etcd__remains=True)
-    ], [K, K, R]),
+    (
+        "data is lost, and a start without it refused",
+        [master(1), master(2), silent(3, etcd__data=False, etcd__remains=True)],
+        [K, K, R],
+    ),
     ("data and memory are lost", [master(1), master(2), bare(3)], [K, K, R]),
     ("a first run left one behind", [master(1), master(2), attempt(3, etcd__data=False)], [K, K, R]),
     ("two new ones", [master(1, **seeing(1)), bare(2), bare(3)], [K, J, J]),
@@ -63,15 +69,23 @@ PHASES: list[tuple[str, list[Facts | None], list[str]]] = [
     ("added, not started", [*(master(n, **seeing(1, 2, more=[UNSTARTED])) for n in (1, 2)), bare(3)], [K, K, R]),
     ("a learner", [*(master(n, **seeing(1, 2, more=[LEARNER])) for n in (1, 2)), attempt(3)], [K, K, J]),
     ("a learner without data", [*(master(n, **seeing(1, 2, more=[LEARNER])) for n in (1, 2)), bare(3)], [K, K, R]),
-    ("removed, and its data with it", [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3, etcd__data=False)], [K, K, J]),
+    (
+        "removed, and its data with it",
+        [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3, etcd__data=False)],
+        [K, K, J],
+    ),
     ("switched off", all_of(silent), [K, K, K]),
     ("one of them remembers", [silent(1), attempt(2), attempt(3)], [K, K, K]),
     ("switched off, manifests lost", all_of(silent, pods={}), [K, K, K]),
     ("quorum lost, one held back", [silent(1), silent(2), None], [K, K]),
     ("kubeadm's, and it runs", all_of(master, placed=[], etcd__proven=False), [K, K, K]),
     ("kubeadm's, switched off", all_of(kubeadm), [K, K, K]),
-    ("kubeadm's with two new ones", [master(1, placed=[], etcd__proven=False, **seeing(1)), bare(2), bare(3)], [K, J, J]),
-]  # fmt: skip
+    (
+        "kubeadm's with two new ones",
+        [master(1, placed=[], etcd__proven=False, **seeing(1)), bare(2), bare(3)],
+        [K, J, J],
+    ),
+]
 
 
 @pytest.mark.parametrize(("told", "phases"), [row[1:] for row in PHASES], ids=[row[0] for row in PHASES])
@@ -87,114 +101,372 @@ def test_phases(told: list[Facts | None], phases: list[str]) -> None:
 # What masters told, terms, and a part of each problem.
 REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
     # ---- leftovers
-    ("data of another cluster", [bare(1, etcd__data=True), bare(2), bare(3)], {}, [
-        ("master1: /var/lib/etcd is from a cluster that this collection does not know, and etcd does not answer there (does not"
-        " answer); where that cluster is of use, have it run first, else run kubeadm reset there or move it away")]),
-    ("a database without a log", [bare(1, etcd__remains=True), bare(2), bare(3)], {}, [
-        "master1: /var/lib/etcd is from a cluster that this collection does not know"]),
-    ("an etcd manifest", [bare(1, pods__etcd=etcd_pod()), bare(2), bare(3)], {}, [
-        "master1: /etc/kubernetes/manifests/etcd.yaml is from a cluster"]),
-    ("kubeadm's master with new ones", [kubeadm(1), bare(2), bare(3)], {}, [
-        "master1: /var/lib/etcd and /etc/kubernetes/manifests/etcd.yaml are from a cluster that this collection does not know, and etcd does not answer there (Connection refused); where that cluster is of use, have it run first, else run kubeadm reset there or move them away"]),
-    ("kubeadm's on two of three", [kubeadm(1), kubeadm(2), kubeadm(3, etcd__data=False)], {}, ["master1: ", "master2: ", "master3: "]),
+    (
+        "data of another cluster",
+        [bare(1, etcd__data=True), bare(2), bare(3)],
+        {},
+        [
+            (
+                "master1: /var/lib/etcd is from a cluster that this collection does not know, and etcd does not answer there (does not"
+                " answer); where that cluster is of use, have it run first, else run kubeadm reset there or move it away"
+            )
+        ],
+    ),
+    (
+        "a database without a log",
+        [bare(1, etcd__remains=True), bare(2), bare(3)],
+        {},
+        ["master1: /var/lib/etcd is from a cluster that this collection does not know"],
+    ),
+    (
+        "an etcd manifest",
+        [bare(1, pods__etcd=etcd_pod()), bare(2), bare(3)],
+        {},
+        ["master1: /etc/kubernetes/manifests/etcd.yaml is from a cluster"],
+    ),
+    (
+        "kubeadm's master with new ones",
+        [kubeadm(1), bare(2), bare(3)],
+        {},
+        [
+            (
+                "master1: /var/lib/etcd and /etc/kubernetes/manifests/etcd.yaml are from a cluster that this collection does not"
+                " know, and etcd does not answer there (Connection refused); where that cluster is of use, have it run first,"
+                " else run kubeadm reset there or move them away"
+            )
+        ],
+    ),
+    (
+        "kubeadm's on two of three",
+        [kubeadm(1), kubeadm(2), kubeadm(3, etcd__data=False)],
+        {},
+        ["master1: ", "master2: ", "master3: "],
+    ),
     ("kubeadm's without a manifest", all_of(kubeadm, pods={}), {}, ["master1: ", "master2: ", "master3: "]),
     ("ours beside another's", [attempt(1), kubeadm(2), bare(3)], {}, ["master1: ", "master2: "]),
-    ("ours without a manifest", [attempt(1, pods__etcd=None), bare(2), bare(3)], {}, ["master1: /var/lib/etcd is from a cluster"]),
-    ("manifests beside a new etcd", [bare(1, pods={"kube-scheduler": pod("kube-scheduler")}), bare(2), bare(3)], {}, [
-        "master1: /etc/kubernetes/manifests/kube-scheduler.yaml is from a cluster that this collection does not know;"]),
-    ("manifests beside one that joins", [*(master(n, **seeing(1, 2)) for n in (1, 2)), bare(3, pods__etcd=etcd_pod())], {}, [
-        "master3: /etc/kubernetes/manifests/etcd.yaml is from a cluster"]),
+    (
+        "ours without a manifest",
+        [attempt(1, pods__etcd=None), bare(2), bare(3)],
+        {},
+        ["master1: /var/lib/etcd is from a cluster"],
+    ),
+    (
+        "manifests beside a new etcd",
+        [bare(1, pods={"kube-scheduler": pod("kube-scheduler")}), bare(2), bare(3)],
+        {},
+        [
+            "master1: /etc/kubernetes/manifests/kube-scheduler.yaml is from a cluster that this collection does not know;"
+        ],
+    ),
+    (
+        "manifests beside one that joins",
+        [*(master(n, **seeing(1, 2)) for n in (1, 2)), bare(3, pods__etcd=etcd_pod())],
+        {},
+        ["master3: /etc/kubernetes/manifests/etcd.yaml is from a cluster"],
+    ),
     # ---- a first run that was cut off
-    ("other masters now", [attempt(1, pods__etcd=etcd_pod(FOUR)), bare(2), bare(3)], {}, [
-        (f"master1: an earlier run was cut off there before etcd had a quorum, with --initial-cluster={FOUR}, and the masters are now"
-        f" {CLUSTER}; finish it with the masters and addresses of then, or move /var/lib/etcd and"
-        " /etc/kubernetes/manifests/etcd.yaml away")]),
-    ("it was a join", [attempt(1, pods__etcd=etcd_pod(state="existing")), bare(2), bare(3)], {}, ["master1: an earlier run was cut off"]),
-    ("one differs", [attempt(1), attempt(2, pods__etcd=etcd_pod(FOUR)), bare(3)], {}, ["master2: an earlier run was cut off"]),
+    (
+        "other masters now",
+        [attempt(1, pods__etcd=etcd_pod(FOUR)), bare(2), bare(3)],
+        {},
+        [
+            (
+                f"master1: an earlier run was cut off there before etcd had a quorum, with --initial-cluster={FOUR}, and the masters are now"
+                f" {CLUSTER}; finish it with the masters and addresses of then, or move /var/lib/etcd and"
+                " /etc/kubernetes/manifests/etcd.yaml away"
+            )
+        ],
+    ),
+    (
+        "it was a join",
+        [attempt(1, pods__etcd=etcd_pod(state="existing")), bare(2), bare(3)],
+        {},
+        ["master1: an earlier run was cut off"],
+    ),
+    (
+        "one differs",
+        [attempt(1), attempt(2, pods__etcd=etcd_pod(FOUR)), bare(3)],
+        {},
+        ["master2: an earlier run was cut off"],
+    ),
     # ---- memory
-    ("a disk is not mounted", [silent(1), silent(2), bare(3)], {}, [
-        ("no etcd answers, master1 and master2 once had one with a quorum, etcd has data on master1 and master2, and master3 lack it in"
-        " /var/lib/etcd: that may be a disk that is not mounted, and without a quorum no member can be made anew; mount the"
-        " disk or start etcd where its data is, or restore a snapshot")]),
-    ("all data is gone", all_of(silent, etcd__data=False), {}, [
-        "etcd has data on no master, and master1, master2 and master3 lack it"]),
-    ("one remembers, without data", [silent(1, etcd__data=False, pods={}), bare(2), bare(3)], {}, [
-        "(for a new cluster in its place, remove /var/lib/kubestatic from each of master1, too)"]),
+    (
+        "a disk is not mounted",
+        [silent(1), silent(2), bare(3)],
+        {},
+        [
+            (
+                "no etcd answers, master1 and master2 once had one with a quorum, etcd has data on master1 and master2, and master3 lack it in"
+                " /var/lib/etcd: that may be a disk that is not mounted, and without a quorum no member can be made anew; mount the"
+                " disk or start etcd where its data is, or restore a snapshot"
+            )
+        ],
+    ),
+    (
+        "all data is gone",
+        all_of(silent, etcd__data=False),
+        {},
+        ["etcd has data on no master, and master1, master2 and master3 lack it"],
+    ),
+    (
+        "one remembers, without data",
+        [silent(1, etcd__data=False, pods={}), bare(2), bare(3)],
+        {},
+        ["(for a new cluster in its place, remove /var/lib/kubestatic from each of master1, too)"],
+    ),
     # ---- a cluster that runs
-    ("data of no member", [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3)], {}, [
-        ("master3: /var/lib/etcd has data, and etcd has no such member, so it is from another cluster or from a member that was removed;"
-        " move it away there to have master3 join")]),
-    ("a database of no member", [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3, etcd__data=False, etcd__remains=True)], {}, [
-        "master3: /var/lib/etcd has data, and etcd has no such member"]),
-    ("two clusters", [master(1, **seeing(1)), master(2, **seeing(2)), bare(3)], {}, [
-        "master1 and master2 tell different members of etcd, master1 and master2, so they are in two clusters; list the"]),
-    ("one is behind", [master(1, **seeing(1, 2)), master(2, **seeing(1, 2, 3)), bare(3)], {}, [
-        "master1 and master2 tell different members of etcd, master1 and master2 and master1, master2 and master3, so one of them is cut"]),
-    ("another name", [master(1), master(2), master(3, **seeing(1, 2, 3))], {"given": {3: {"name": "masterc"}}}, [
-        "masterc: etcd has its member by the name master3; give that name"]),
-    ("another address", all_of(master), {"given": {3: {"address": "192.0.2.33"}}}, [
-        "master3: etcd has its member at https://192.0.2.13:2380, and not at 192.0.2.33 port 2380; give the old address"]),
+    (
+        "data of no member",
+        [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3)],
+        {},
+        [
+            (
+                "master3: /var/lib/etcd has data, and etcd has no such member, so it is from another cluster or from a member that was removed;"
+                " move it away there to have master3 join"
+            )
+        ],
+    ),
+    (
+        "a database of no member",
+        [*(master(n, **seeing(1, 2)) for n in (1, 2)), silent(3, etcd__data=False, etcd__remains=True)],
+        {},
+        ["master3: /var/lib/etcd has data, and etcd has no such member"],
+    ),
+    (
+        "two clusters",
+        [master(1, **seeing(1)), master(2, **seeing(2)), bare(3)],
+        {},
+        [
+            "master1 and master2 tell different members of etcd, master1 and master2, so they are in two clusters; list the"
+        ],
+    ),
+    (
+        "one is behind",
+        [master(1, **seeing(1, 2)), master(2, **seeing(1, 2, 3)), bare(3)],
+        {},
+        [
+            "master1 and master2 tell different members of etcd, master1 and master2 and master1, master2 and master3, so one of them is cut"
+        ],
+    ),
+    (
+        "another name",
+        [master(1), master(2), master(3, **seeing(1, 2, 3))],
+        {"given": {3: {"name": "masterc"}}},
+        ["masterc: etcd has its member by the name master3; give that name"],
+    ),
+    (
+        "another address",
+        all_of(master),
+        {"given": {3: {"address": "192.0.2.33"}}},
+        [
+            "master3: etcd has its member at https://192.0.2.13:2380, and not at 192.0.2.33 port 2380; give the old address"
+        ],
+    ),
     ("another port", [master(1, **seeing(1))], {"peer_port": 12380}, ["not at 192.0.2.11 port 12380"]),
-    ("two have lost their data", [master(1), silent(2, etcd__data=False), silent(3, etcd__data=False)], {}, [
-        "master2 and master3 cannot join etcd, as 1 of 3 members with a vote answer here and 2 have to; start etcd"]),
-    ("a rebuild with the others held back", [master(1), None, bare(3)], {}, ["master3 cannot join etcd, as 1 of 3 members"]),
-    ("a learner has no vote", [master(1, **seeing(1, 2, more=[LEARNER])), silent(2, etcd__data=False),
-        master(3, **seeing(1, 2, more=[LEARNER]))], {}, ["master2 and master3 cannot join etcd, as 1 of 2 members"]),
+    (
+        "two have lost their data",
+        [master(1), silent(2, etcd__data=False), silent(3, etcd__data=False)],
+        {},
+        ["master2 and master3 cannot join etcd, as 1 of 3 members with a vote answer here and 2 have to; start etcd"],
+    ),
+    (
+        "a rebuild with the others held back",
+        [master(1), None, bare(3)],
+        {},
+        ["master3 cannot join etcd, as 1 of 3 members"],
+    ),
+    (
+        "a learner has no vote",
+        [
+            master(1, **seeing(1, 2, more=[LEARNER])),
+            silent(2, etcd__data=False),
+            master(3, **seeing(1, 2, more=[LEARNER])),
+        ],
+        {},
+        ["master2 and master3 cannot join etcd, as 1 of 2 members"],
+    ),
     # ---- the first run
-    ("one is held back", [bare(1), bare(2), None], {}, [
-        "this would be the first run, in which all masters begin together, and master3 is not in it; run without --limit and serial"]),
+    (
+        "one is held back",
+        [bare(1), bare(2), None],
+        {},
+        [
+            "this would be the first run, in which all masters begin together, and master3 is not in it; run without --limit and serial"
+        ],
+    ),
     ("two are held back", [bare(1), None, None], {}, ["master2 and master3 are not in it"]),
     ("a first run goes on with one held back", [attempt(1), attempt(2), None], {}, ["and master3 is not in it"]),
     ("heard, and held back since", all_of(bare), {"missing": frozenset(["master2"])}, ["and master2 is not in it"]),
-    ("too few forks", all_of(bare), {"forks": 2}, [
-        "all 3 masters begin together, and Ansible works on 2 at a time; run with --forks 3"]),
-    ("one was not heard", [master(1), master(2), None], {"missing": frozenset()}, [
-        "master3: nothing is known of it (control_plane_info did not run there); mend that, or hold it back"]),
+    (
+        "too few forks",
+        all_of(bare),
+        {"forks": 2},
+        ["all 3 masters begin together, and Ansible works on 2 at a time; run with --forks 3"],
+    ),
+    (
+        "one was not heard",
+        [master(1), master(2), None],
+        {"missing": frozenset()},
+        ["master3: nothing is known of it (control_plane_info did not run there); mend that, or hold it back"],
+    ),
     # ---- versions
-    ("too old", all_of(bare), {"kubernetes_version": "1.33.9"}, [
-        "kubernetes_version: 1.33.9 is none that is supported; give one from 1.34 to 1.37, such as 1.37.0", *["the kubelet is"] * 3]),
+    (
+        "too old",
+        all_of(bare),
+        {"kubernetes_version": "1.33.9"},
+        [
+            "kubernetes_version: 1.33.9 is none that is supported; give one from 1.34 to 1.37, such as 1.37.0",
+            *["the kubelet is"] * 3,
+        ],
+    ),
     ("too new", all_of(bare), {"kubernetes_version": "1.38.0"}, ["kubernetes_version: 1.38.0 is none that is"]),
     ("no version", all_of(bare), {"kubernetes_version": "latest"}, ["kubernetes_version: latest is none that is"]),
-    ("an upgrade", [master(1), master(2), master(3, pods__kube_apiserver=pod("kube-apiserver", image="r:5/kube-apiserver:v1.36.4@sha256:a"))],
-        {}, [("master3: the API server is r:5/kube-apiserver:v1.36.4@sha256:a, and kubernetes_version is 1.37.2: another minor is an"
-        " upgrade, which is not done here; set a kubernetes_version of 1.36")]),
-    ("a downgrade", [master(1, **seeing(1), kubelet_version="1.36.0")], {"kubernetes_version": "1.36.4"}, [
-        "another minor is an upgrade, which is not done here; set a kubernetes_version of 1.37"]),
-    ("a kubelet too new", [bare(1)], {"kubernetes_version": "1.36.4"}, [
-        "master1: the kubelet is 1.37.2, newer than the API server of 1.36.4; install kubelet 1.36, or set"]),
-    ("a kubelet too old", [bare(1, kubelet_version="1.33.9")], {}, [
-        "master1: the kubelet is 1.33.9, more than 3 minors older than the API server of 1.37.2; install kubelet 1.37"]),
-    ("no kubelet", [bare(1, kubelet_version="")], {}, ["master1: the kubelet is not installed; install kubelet 1.37.2"]),
+    (
+        "an upgrade",
+        [
+            master(1),
+            master(2),
+            master(3, pods__kube_apiserver=pod("kube-apiserver", image="r:5/kube-apiserver:v1.36.4@sha256:a")),
+        ],
+        {},
+        [
+            (
+                "master3: the API server is r:5/kube-apiserver:v1.36.4@sha256:a, and kubernetes_version is 1.37.2: another minor is an"
+                " upgrade, which is not done here; set a kubernetes_version of 1.36"
+            )
+        ],
+    ),
+    (
+        "a downgrade",
+        [master(1, **seeing(1), kubelet_version="1.36.0")],
+        {"kubernetes_version": "1.36.4"},
+        ["another minor is an upgrade, which is not done here; set a kubernetes_version of 1.37"],
+    ),
+    (
+        "a kubelet too new",
+        [bare(1)],
+        {"kubernetes_version": "1.36.4"},
+        ["master1: the kubelet is 1.37.2, newer than the API server of 1.36.4; install kubelet 1.36, or set"],
+    ),
+    (
+        "a kubelet too old",
+        [bare(1, kubelet_version="1.33.9")],
+        {},
+        [
+            "master1: the kubelet is 1.33.9, more than 3 minors older than the API server of 1.37.2; install kubelet 1.37"
+        ],
+    ),
+    (
+        "no kubelet",
+        [bare(1, kubelet_version="")],
+        {},
+        ["master1: the kubelet is not installed; install kubelet 1.37.2"],
+    ),
     ("no crictl", [bare(1, crictl=False)], {}, ["master1: crictl is not installed; install it (package cri-tools)"]),
     # ---- machines
-    ("swap", [bare(1, swap=["/dev/sda2", "/swap"])], {}, ["master1: swap is on (/dev/sda2, /swap), with which a kubelet does not start"]),
+    (
+        "swap",
+        [bare(1, swap=["/dev/sda2", "/swap"])],
+        {},
+        ["master1: swap is on (/dev/sda2, /swap), with which a kubelet does not start"],
+    ),
     ("not its address", [bare(1, address_is_own=False)], {}, ["master1: 192.0.2.11 is no address of this machine"]),
-    ("a port", [bare(1, listening=[{"port": 6443, "process": "haproxy"}])], {}, [
-        "master1: port 6443 of kube-apiserver is taken by haproxy; stop that, or have it listen elsewhere"]),
-    ("another port of the API server", [bare(1, listening=[{"port": 8443, "process": "nginx"}])], {"api_server_port": 8443}, [
-        "master1: port 8443 of kube-apiserver is taken by nginx"]),
-    ("a port in the kernel", [bare(1, listening=[{"port": 2379, "process": ""}])], {}, [
-        "master1: port 2379 of etcd is taken by a process that cannot be seen"]),
-    ("an etcd that is not ours", [bare(1, listening=[{"port": 2380, "process": "etcd"}])], {}, ["master1: port 2380 of etcd is taken by etcd"]),
-    ("the kubelet's port", [bare(1, listening=[{"port": 10250, "process": "other"}])], {}, ["master1: port 10250 of kubelet is taken by other"]),
-    ("clocks far apart", [bare(1, clock_offset=-400.0), bare(2), bare(3, clock_offset=200.5)], {}, [
-        "the clock of master3 is 600 s ahead of that of master1; set them right"]),
-    ("one name", all_of(bare), {"given": {2: {"name": "master1"}}}, ["master1 and master1 have the name master1; give each its own"]),
-    ("one name for two hosts", all_of(bare), {"given": {1: {"host": "a"}, 2: {"name": "master1", "host": "b"}}}, [
-        "a and b have the name master1; give each its own"]),
-    ("one address", all_of(bare), {"given": {2: {"address": "192.0.2.11"}}}, ["master1 and master2 have the address 192.0.2.11"]),
-    ("one address, written in two ways", [bare(1), bare(2), bare(3)],
-        {"given": {2: {"address": "2001:db8::1"}, 3: {"address": "2001:DB8:0::1"}}}, ["master2 and master3 have the address 2001:db8::1"]),
-    ("one machine", [bare(1), bare(2, machine_id="machine1"), bare(3)], {}, [
-        "master1 and master2 have the machine id machine1; they are one machine, which can be one master only, or clones"]),
-    ("no address", [bare(1)], {"given": {1: {"address": "master1"}}}, ["masters[0].address: 'master1' is no IP address"]),
-    ("no name", [bare(1)], {"given": {1: {"name": "Master_1"}}, "missing": frozenset()}, ["masters[0].name: 'Master_1' is no DNS subdomain"]),
+    (
+        "a port",
+        [bare(1, listening=[{"port": 6443, "process": "haproxy"}])],
+        {},
+        ["master1: port 6443 of kube-apiserver is taken by haproxy; stop that, or have it listen elsewhere"],
+    ),
+    (
+        "another port of the API server",
+        [bare(1, listening=[{"port": 8443, "process": "nginx"}])],
+        {"api_server_port": 8443},
+        ["master1: port 8443 of kube-apiserver is taken by nginx"],
+    ),
+    (
+        "a port in the kernel",
+        [bare(1, listening=[{"port": 2379, "process": ""}])],
+        {},
+        ["master1: port 2379 of etcd is taken by a process that cannot be seen"],
+    ),
+    (
+        "an etcd that is not ours",
+        [bare(1, listening=[{"port": 2380, "process": "etcd"}])],
+        {},
+        ["master1: port 2380 of etcd is taken by etcd"],
+    ),
+    (
+        "the kubelet's port",
+        [bare(1, listening=[{"port": 10250, "process": "other"}])],
+        {},
+        ["master1: port 10250 of kubelet is taken by other"],
+    ),
+    (
+        "clocks far apart",
+        [bare(1, clock_offset=-400.0), bare(2), bare(3, clock_offset=200.5)],
+        {},
+        ["the clock of master3 is 600 s ahead of that of master1; set them right"],
+    ),
+    (
+        "one name",
+        all_of(bare),
+        {"given": {2: {"name": "master1"}}},
+        ["master1 and master1 have the name master1; give each its own"],
+    ),
+    (
+        "one name for two hosts",
+        all_of(bare),
+        {"given": {1: {"host": "a"}, 2: {"name": "master1", "host": "b"}}},
+        ["a and b have the name master1; give each its own"],
+    ),
+    (
+        "one address",
+        all_of(bare),
+        {"given": {2: {"address": "192.0.2.11"}}},
+        ["master1 and master2 have the address 192.0.2.11"],
+    ),
+    (
+        "one address, written in two ways",
+        [bare(1), bare(2), bare(3)],
+        {"given": {2: {"address": "2001:db8::1"}, 3: {"address": "2001:DB8:0::1"}}},
+        ["master2 and master3 have the address 2001:db8::1"],
+    ),
+    (
+        "one machine",
+        [bare(1), bare(2, machine_id="machine1"), bare(3)],
+        {},
+        [
+            "master1 and master2 have the machine id machine1; they are one machine, which can be one master only, or clones"
+        ],
+    ),
+    (
+        "no address",
+        [bare(1)],
+        {"given": {1: {"address": "master1"}}},
+        ["masters[0].address: 'master1' is no IP address"],
+    ),
+    (
+        "no name",
+        [bare(1)],
+        {"given": {1: {"name": "Master_1"}}, "missing": frozenset()},
+        ["masters[0].name: 'Master_1' is no DNS subdomain"],
+    ),
     ("no masters", [], {}, ["masters: is empty; name at least one master"]),
-    ("a broken manifest", [master(1, **seeing(1), pods__etcd={**etcd_pod(), "problem": "is empty"})], {}, [
-        "master1: /etc/kubernetes/manifests/etcd.yaml: is empty"]),
-    ("data elsewhere", [master(1, etcd__data=False, **seeing(1))], {"etcd_data_dir": "/data/etcd"}, [
-        "master1: etcd has its data in /var/lib/etcd, and would begin anew in /data/etcd; set etcd_data_dir to /var/lib/etcd"]),
-]  # fmt: skip
+    (
+        "a broken manifest",
+        [master(1, **seeing(1), pods__etcd={**etcd_pod(), "problem": "is empty"})],
+        {},
+        ["master1: /etc/kubernetes/manifests/etcd.yaml: is empty"],
+    ),
+    (
+        "data elsewhere",
+        [master(1, etcd__data=False, **seeing(1))],
+        {"etcd_data_dir": "/data/etcd"},
+        [
+            "master1: etcd has its data in /var/lib/etcd, and would begin anew in /data/etcd; set etcd_data_dir to /var/lib/etcd"
+        ],
+    ),
+]
 
 
 @pytest.mark.parametrize(("told", "terms", "parts"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
@@ -243,13 +515,26 @@ FINE: list[tuple[str, list[Facts | None], Facts]] = [
     ("a v before it", all_of(bare), {"kubernetes_version": "v1.34.0", "swap_allowed": True}),
     ("the kubelet's own port", [bare(1, listening=[{"port": 10250, "process": "kubelet"}])], {}),
     ("a port of no interest", [bare(1, listening=[{"port": 80, "process": "nginx"}])], {}),
-    ("our pods on their way out",
-        [master(1), master(2), silent(3, pods={}, listening=[{"port": 2379, "process": "etcd"}, {"port": 10257, "process": "kube-controller"}])], {}),
+    (
+        "our pods on their way out",
+        [
+            master(1),
+            master(2),
+            silent(
+                3, pods={}, listening=[{"port": 2379, "process": "etcd"}, {"port": 10257, "process": "kube-controller"}]
+            ),
+        ],
+        {},
+    ),
     ("clocks that agree well enough", [bare(1, clock_offset=-300.0), bare(2, clock_offset=300.0), bare(3)], {}),
     ("a slash too many", [master(1, **seeing(1))], {"etcd_data_dir": "/var/lib/etcd/"}),
-    ("a first run goes on with another minor", all_of(attempt, pods__kube_apiserver=pod("kube-apiserver", image="x:v1.36.4")), {}),
+    (
+        "a first run goes on with another minor",
+        all_of(attempt, pods__kube_apiserver=pod("kube-apiserver", image="x:v1.36.4")),
+        {},
+    ),
     ("a learner of kubeadm's", [*(master(n, **seeing(1, 2, more=[LEARNER])) for n in (1, 2)), kubeadm(3)], {}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("told", "terms"), [row[1:] for row in FINE], ids=[row[0] for row in FINE])
@@ -260,17 +545,35 @@ def test_what_is_fine(told: list[Facts | None], terms: Facts) -> None:
 
 
 WARNED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
-    ("two masters", [bare(1), bare(2)], {}, [
-        "2 masters are no safer than 1: etcd needs 2 of 2, so it survives the loss of 0, as 1 do; have 1 or 3"]),
-    ("four masters", [bare(1), bare(2), bare(3), bare(4)], {}, [
-        "4 masters are no safer than 3: etcd needs 3 of 4, so it survives the loss of 1, as 3 do; have 3 or 5"]),
-    ("clocks apart", [bare(1), bare(2, clock_offset=5.5), bare(3)], {}, [
-        "the clock of master2 is 6 s ahead of that of master1; set them right (chrony or systemd-timesyncd)"]),
-    ("a stranger", [master(n, **seeing(1, 2, 3, 9)) for n in (1, 2, 3)], {}, [
-        "etcd has the member master9, which is no master here; where it is gone for good, remove it, as it counts for the quorum"]),
+    (
+        "two masters",
+        [bare(1), bare(2)],
+        {},
+        ["2 masters are no safer than 1: etcd needs 2 of 2, so it survives the loss of 0, as 1 do; have 1 or 3"],
+    ),
+    (
+        "four masters",
+        [bare(1), bare(2), bare(3), bare(4)],
+        {},
+        ["4 masters are no safer than 3: etcd needs 3 of 4, so it survives the loss of 1, as 3 do; have 3 or 5"],
+    ),
+    (
+        "clocks apart",
+        [bare(1), bare(2, clock_offset=5.5), bare(3)],
+        {},
+        ["the clock of master2 is 6 s ahead of that of master1; set them right (chrony or systemd-timesyncd)"],
+    ),
+    (
+        "a stranger",
+        [master(n, **seeing(1, 2, 3, 9)) for n in (1, 2, 3)],
+        {},
+        [
+            "etcd has the member master9, which is no master here; where it is gone for good, remove it, as it counts for the quorum"
+        ],
+    ),
     ("nothing", all_of(master), {}, []),
     ("clocks that agree", [bare(1), bare(2, clock_offset=5.0), bare(3)], {}, []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("told", "terms", "warnings"), [row[1:] for row in WARNED], ids=[row[0] for row in WARNED])
@@ -293,30 +596,62 @@ ENCRYPTION: list[tuple[str, list[Facts | None], str, str]] = [
     ("first run", all_of(bare), "written", ""),
     ("off", [*N], "none", ""),
     ("first step", [*N], "readable", ""),
-    ("both steps at once", [*N], "written",
-        "encryption: the API servers of master1, master2 and master3 cannot read encrypted Secrets yet, and others would write them;"),
+    (
+        "both steps at once",
+        [*N],
+        "written",
+        "encryption: the API servers of master1, master2 and master3 cannot read encrypted Secrets yet, and others would write them;",
+    ),
     ("one lacks the first step", [RD[0], RD[1], N[2]], "written", "encryption: the API servers of master3 cannot read"),
     ("second step", [*RD], "written", ""),
     ("second step, cut off", [W[0], RD[1], RD[2]], "written", ""),
-    ("second step without one", [RD[0], RD[1], None], "written",
-        "going from readable to written takes an API server that is at readable on all masters, and master3 was not heard;"),
+    (
+        "second step without one",
+        [RD[0], RD[1], None],
+        "written",
+        "going from readable to written takes an API server that is at readable on all masters, and master3 was not heard;",
+    ),
     ("in force", [*W], "written", ""),
     ("in force, one held back", [W[0], W[1], None], "written", ""),
     ("back, first step", [*W], "readable", ""),
-    ("back, both steps at once", [*W], "none", "encryption: the API servers of master1, master2 and master3 encrypt Secrets, and nobody"),
+    (
+        "back, both steps at once",
+        [*W],
+        "none",
+        "encryption: the API servers of master1, master2 and master3 encrypt Secrets, and nobody",
+    ),
     ("back, second step", [*RD], "none", ""),
     ("back, second step without two", [RD[0], None, None], "none", "and master2 and master3 were not heard"),
     ("cannot be told", [W[0], W[1], encrypting(3, "")], "written", ""),
-    ("cannot be told, and none is wanted", [RD[0], RD[1], encrypting(3, "")], "none", "the API servers of master3 encrypt Secrets"),
+    (
+        "cannot be told, and none is wanted",
+        [RD[0], RD[1], encrypting(3, "")],
+        "none",
+        "the API servers of master3 encrypt Secrets",
+    ),
     ("a new master", [*(changed(W[n], **seeing(1, 2)) for n in (0, 1)), bare(3)], "written", ""),
     ("a lost manifest tells nothing", [W[0], W[1], changed(N[2], pods__kube_apiserver=None)], "written", ""),
-    ("another key", [W[0], W[1], encrypting(3, "written", OTHER)], "written",
-        "master3: Secrets are encrypted with a key or plugin that is not this collection's; put the key into"),
-    ("a plugin", [W[0], W[1], encrypting(3, "written", KEY, "kms")], "written", "master3: Secrets are encrypted with a key or plugin"),
+    (
+        "another key",
+        [W[0], W[1], encrypting(3, "written", OTHER)],
+        "written",
+        "master3: Secrets are encrypted with a key or plugin that is not this collection's; put the key into",
+    ),
+    (
+        "a plugin",
+        [W[0], W[1], encrypting(3, "written", KEY, "kms")],
+        "written",
+        "master3: Secrets are encrypted with a key or plugin",
+    ),
     ("a key file is lost", [W[0], W[1], encrypting(3, "written", KEY, key="")], "written", ""),
     ("unmanaged", [encrypting(n, "written", "kms", key="") for n in (1, 2, 3)], "unmanaged", ""),
-    ("a first run that was cut off", all_of(attempt, encryption={"state": "none", "keys": [], "key": ""}), "written", ""),
-]  # fmt: skip
+    (
+        "a first run that was cut off",
+        all_of(attempt, encryption={"state": "none", "keys": [], "key": ""}),
+        "written",
+        "",
+    ),
+]
 
 
 @pytest.mark.parametrize(
