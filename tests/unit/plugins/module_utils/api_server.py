@@ -114,7 +114,7 @@ class ApiServer:
 
 
 def recorded(name: str) -> list[Exchange]:
-    return [(method, path, status, text) for method, path, status, text in RECORDED["answers"][name]]
+    return [t.cast("Exchange", tuple(exchange)) for exchange in RECORDED["answers"][name]]
 
 
 def kubeconfig(url: str, *, user: t.Mapping[str, str] | None = None, cluster: t.Mapping[str, str] | None = None) -> str:

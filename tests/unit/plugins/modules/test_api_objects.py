@@ -176,7 +176,7 @@ def test_a_node_is_waited_for(tmp_path: pathlib.Path) -> None:
     # With the uid of the one that is there, none is made where that has gone meanwhile.
     [applied] = played.applied
     uid = applied["metadata"].pop("uid")
-    assert applied == node() and uid and any(f'"uid":"{uid}"' in text for *_, text in recorded("node"))
+    assert applied == node() and uid and any(f'"uid":"{uid}"' in exchange[-1] for exchange in recorded("node"))
 
 
 def test_a_node_that_does_not_come_is_told(tmp_path: pathlib.Path) -> None:
