@@ -94,10 +94,10 @@ def encryption(api_server: Facts) -> Facts:
     """``state`` of encryption at rest, and digests of keys. `api_server` are the facts of its manifest, empty for none.
 
     ``state``: ``none``, ``readable`` (a key after identity), ``written`` (a key first), empty where it cannot be told.
-    ``keys``: those in use (for a plugin, what it is called), ``key``: the one of this collection, empty for none.
+    ``keys_in_use``: those (for a plugin, what it is called), ``key``: the one of this collection, empty for none.
     """
     own = Tree().text(node_path(ENCRYPTION_KEY))
-    facts: Facts = {"state": "none", "keys": [], "key": _digest(own.strip()) if own else ""}
+    facts: Facts = {"state": "none", "keys_in_use": [], "key": _digest(own.strip()) if own else ""}
     path = api_server.get("flags", {}).get("encryption-provider-config")
     if not path:
         return {**facts, "state": "" if api_server.get("problem") else "none"}
@@ -124,7 +124,7 @@ def _in_force(providers: list[dict[str, t.Any]]) -> Facts:
     ]
     plugins = ["kms" for provider in providers if "kms" in provider]
     state = "none" if all(plain) else "readable" if plain[0] else "written"
-    return {"state": state, "keys": [*keys, *plugins]}
+    return {"state": state, "keys_in_use": [*keys, *plugins]}
 
 
 def _digest(secret: str) -> str:

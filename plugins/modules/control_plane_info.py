@@ -185,7 +185,7 @@ facts:
             - V(written) where new Secrets are encrypted, V(readable) where encrypted ones can be read, V(none) where not.
             - Empty where it cannot be told.
           type: str
-        keys:
+        keys_in_use:
           description: Digests of the keys that are in use, and V(kms) for each plugin.
           type: list
           elements: str
@@ -228,7 +228,7 @@ facts:
       trouble: ""
     encryption:
       state: written
-      keys: [3b1f0a9c5d7e2468]
+      keys_in_use: [3b1f0a9c5d7e2468]
       key: 3b1f0a9c5d7e2468
 """
 

@@ -63,7 +63,7 @@ def encryption_problems(masters: Sequence[Master], phases: Mapping[str, str], wa
         f"{one.name}: Secrets are encrypted with a key or plugin that is not this collection's; put the key into"
         f" /etc/kubernetes/pki/encryption.key, or have encryption unmanaged"
         for one in servers
-        if set(one.facts["encryption"]["keys"]) - held
+        if set(one.facts["encryption"]["keys_in_use"]) - held
     ]
     states = {one.name: one.facts["encryption"]["state"] for one in servers}
     # A step that another one has to come before on all masters.

@@ -155,7 +155,7 @@ def test_a_bare_node(node: pathlib.Path) -> None:
             "members": None,
             "trouble": f"cannot read {node}/no-ca.crt: No such file or directory",
         },
-        "encryption": {"state": "none", "keys": [], "key": ""},
+        "encryption": {"state": "none", "keys_in_use": [], "key": ""},
     }
 
 
@@ -426,8 +426,8 @@ def test_encryption(
     write(node, f"{MANIFESTS}/x.yaml", component("kube-apiserver", flag))
     result = call(None, control_plane_info.main, manifest_dir=f"{node}/{MANIFESTS}")
     found = result["facts"]["encryption"]
-    assert (found["state"], len(found["keys"])) == (state, count)
-    assert (set(found["keys"]) <= {found["key"]}) is ours
+    assert (found["state"], len(found["keys_in_use"])) == (state, count)
+    assert (set(found["keys_in_use"]) <= {found["key"]}) is ours
     result.pop("texts")
     assert not any(one in json.dumps(result) for one in (OURS, THEIRS))
 
@@ -437,7 +437,7 @@ def test_a_configuration_of_encryption_that_cannot_be_read(node: pathlib.Path, t
     if text is not None:
         write(node, "x.yaml", text)
     write(node, f"{MANIFESTS}/x.yaml", component("kube-apiserver", f"--encryption-provider-config={node}/x.yaml"))
-    assert facts(node)["encryption"] == {"state": "", "keys": [], "key": ""}
+    assert facts(node)["encryption"] == {"state": "", "keys_in_use": [], "key": ""}
 
 
 def test_an_api_server_whose_manifest_is_broken_may_encrypt(node: pathlib.Path) -> None:

@@ -587,7 +587,7 @@ OTHER = "fedcba9876543210"
 
 
 def encrypting(number: int, state: str, *keys: str, key: str = KEY) -> Facts:
-    return master(number, encryption={"state": state, "keys": list(keys), "key": key})
+    return master(number, encryption={"state": state, "keys_in_use": list(keys), "key": key})
 
 
 N, W = [encrypting(n, "none", key="") for n in (1, 2, 3)], [encrypting(n, "written", KEY) for n in (1, 2, 3)]
@@ -647,7 +647,7 @@ ENCRYPTION: list[tuple[str, list[Facts | None], str, str]] = [
     ("unmanaged", [encrypting(n, "written", "kms", key="") for n in (1, 2, 3)], "unmanaged", ""),
     (
         "a first run that was cut off",
-        all_of(attempt, encryption={"state": "none", "keys": [], "key": ""}),
+        all_of(attempt, encryption={"state": "none", "keys_in_use": [], "key": ""}),
         "written",
         "",
     ),
