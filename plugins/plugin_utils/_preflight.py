@@ -118,7 +118,8 @@ def _actions(phases: Mapping[str, str]) -> list[str]:
 def _version(terms: Terms) -> list[str]:
     oldest, newest = _preflight_nodes.OLDEST_MINOR, _preflight_nodes.NEWEST_MINOR
     minor = _preflight_nodes.minor(terms.kubernetes_version)
-    if minor is not None and oldest <= minor <= newest:
+    # With a v before it, names of images made from it would have two.
+    if not terms.kubernetes_version.startswith("v") and minor is not None and oldest <= minor <= newest:
         return []
     return [
         (

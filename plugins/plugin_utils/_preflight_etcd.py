@@ -125,6 +125,12 @@ def _running(masters: Sequence[Master], answering: Sequence[Master], terms: Term
             problem = _foreign(master, member, terms)
             problems += [problem] if problem else []
             phases[master.name] = JOIN if member and member["is_learner"] else KEEP
+        elif master in answering:
+            # Its container may have a disk that the host has no longer, with the only copy of the data.
+            problems.append(
+                f"{master.name}: etcd answers there, but {terms.etcd_data_dir} has no data on the host; mount its disk, or correct"
+                " etcd_data_dir; where the data is really gone, stop that etcd first, to have the member made anew"
+            )
         else:
             phases[master.name] = REBUILD if member else JOIN
     problems += _no_majority(phases, members, answering, terms)

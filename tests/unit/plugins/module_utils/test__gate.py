@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import time
+import types
 import typing as t
 
 import pytest
@@ -142,7 +144,8 @@ class World:
         monkeypatch.setattr(_etcd, "LOCAL", etcd.peer("node1").url)
         monkeypatch.setattr(_gate, "_API_SERVERS", etcd.tls)
         monkeypatch.setattr(_https, "is_own", lambda url: url in self.own)
-        monkeypatch.setattr("time.sleep", self._sleep)
+        # Not time.sleep itself, which other threads of this process use, too.
+        monkeypatch.setattr(_gate, "time", types.SimpleNamespace(sleep=self._sleep, monotonic=time.monotonic))
         self.while_asleep: t.Callable[[], None] = lambda: None
 
     def api_server(self) -> str:
@@ -209,7 +212,7 @@ def test_it_waits(world: World) -> None:
 
 def test_it_waits_for_the_time_that_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(_gate.time, "monotonic", lambda: now[0])
 
     def pass_time() -> None:
         now[0] += world.naps[-1]
