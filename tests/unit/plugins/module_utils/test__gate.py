@@ -212,7 +212,7 @@ def test_it_waits(world: World) -> None:
 
 def test_it_waits_for_the_time_that_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(_gate.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(f"{_gate.__name__}.time.monotonic", lambda: now[0])
 
     def pass_time() -> None:
         now[0] += world.naps[-1]
