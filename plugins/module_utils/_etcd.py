@@ -143,7 +143,7 @@ def voters(members: t.Iterable[Member]) -> list[Member]:
     return [member for member in members if not member.is_learner]
 
 
-def quorum(members: t.Sequence[Member]) -> int:
+def quorum(members: t.Sized) -> int:
     """How many of so many voting members it takes."""
     return len(members) // 2 + 1
 

@@ -10,6 +10,7 @@ import itertools
 import typing as t
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ansible_collections.kubestatic.node.plugins.module_utils import _etcd
 from ansible_collections.kubestatic.node.plugins.plugin_utils import _preflight_etcd, _preflight_nodes
 from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import (
     BOOTSTRAP,
@@ -198,7 +199,7 @@ def _even(masters: Sequence[Master]) -> list[str]:
     count = len(masters)
     if count % 2 or not count:
         return []
-    needed = count // 2 + 1
+    needed = _etcd.quorum(masters)
     return [
         (
             f"{count} masters are no safer than {count - 1}: etcd needs {needed} of {count}, so it survives the loss of"

@@ -14,6 +14,7 @@ import typing as t
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.kubestatic.node.plugins.module_utils import _etcd
 from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import (
     BOOTSTRAP,
     JOIN,
@@ -191,7 +192,7 @@ def _no_majority(
     voters = [one for one in members if not one["is_learner"]]
     heard = [_member(master, members, terms) for master in answering]
     healthy = sum(one in heard for one in voters)
-    needed = len(voters) // 2 + 1
+    needed = _etcd.quorum(voters)
     if not changing or healthy >= needed:
         return []
     return [
