@@ -3,7 +3,7 @@
 
 # Each target is one call of the real tool, in a Python environment that env.py makes (see its --help).
 IN = python3 tests/tools/env.py
-# Parts of the test ladder: unit static sanity crash nodes judge; on demand also control_plane
+# Parts of the test ladder: unit static sanity crash nodes control_plane judge
 RUNGS =
 
 .PHONY: demo test check bench docs nodes clean

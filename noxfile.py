@@ -45,6 +45,8 @@ CONTROL_PLANE_TESTS = "tests/integration/test_control_plane.py"
 NODE_TESTS = ("tests/unit/plugins/module_utils", "tests/unit/plugins/modules")
 # For tests that share nothing. A worker that is done takes from the others, as some tests take a thousand times as long.
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
+# As many workers as there are nodes. The tests of a file share what its fixtures set up.
+ONE_NODE_EACH = ("--numprocesses=3", "--dist=loadfile")
 
 
 def _found(session: nox.Session, *names: str) -> list[str]:
@@ -70,9 +72,11 @@ def _run(session: nox.Session, name: str, *command: str, variables: Mapping[str,
     session.run(program, *command[1:], env={**environment, **(variables or {})}, external=True)
 
 
-def _pytest(session: nox.Session, name: str, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
-    """Run pytest in the environment NAME; no tests at all is a failure."""
-    report = JUNIT / f"{session.name}.{name}.xml"
+def _pytest(
+    session: nox.Session, name: str, *arguments: str, part: str = "", variables: Mapping[str, str] | None = None
+) -> None:
+    """Run pytest in the environment NAME; no tests at all is a failure. ``part`` tells calls of one session apart."""
+    report = JUNIT / ".".join([session.name, *([part] if part else []), name, "xml"])
     cache = env.cache_dir() / "pytest" / name
     options = [f"--junitxml={report}", "-o", f"cache_dir={cache}", "-o", f"junit_suite_name={session.name}"]
     _run(session, name, "python", "-m", "pytest", *options, *arguments, *session.posargs, variables=variables)
@@ -159,7 +163,9 @@ def nodes(session: nox.Session) -> None:
     """Molecule scenarios and pytest on systemd nodes with real kubelets. After a failure the nodes stay for a look."""
     _nodes(session, "up")
     _molecule(session, FIRST, "--all")
-    _pytest(session, FIRST, "tests/integration", f"--ignore={CONTROL_PLANE_TESTS}")
+    integration = ("tests/integration", f"--ignore={CONTROL_PLANE_TESTS}")
+    _pytest(session, FIRST, *integration, *ONE_NODE_EACH, "-m", "not all_nodes", part="one-node")
+    _pytest(session, FIRST, *integration, "-m", "all_nodes", part="all-nodes")
     for name in _found(session, *OTHERS):
         _molecule(session, name, "--scenario-name", SCENARIO)
     older = {"KUBELET_VERSION": OLDEST_KUBELET}
@@ -186,8 +192,9 @@ def _molecule(session: nox.Session, name: str, *arguments: str, variables: Mappi
 
 @nox.session(venv_backend="none")
 def control_plane(session: nox.Session) -> None:
-    """Three bare nodes become a control plane, and meet one fault after the other. They stay as they are after it."""
+    """Three bare nodes become a control plane, and meet one fault after the other. After a failure they stay for a look."""
     _pytest(session, FIRST, CONTROL_PLANE_TESTS)
+    _nodes(session, "down")
 
 
 @nox.session(venv_backend="none")

@@ -218,21 +218,37 @@ def _nodes() -> list[Node]:
     return [Node(name, facts["ansible_host"]) for name, facts in masters.items()]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs all nodes; all else has one node for each worker of pytest-xdist."""
+    for item in items:
+        if "nodes" in getattr(item, "fixturenames", ()):
+            item.add_marker("all_nodes")
+
+
+def _ready(node: Node) -> Node:
+    node.sh("systemctl is-active kubelet containerd")
+    node.clean()
+    return node
+
+
 @pytest.fixture(scope="session")
 def nodes() -> list[Node]:
     """The test nodes, with empty manifest directories; `tests/nodes/nodes.py up` has started them."""
-    found = _nodes()
-    for node in found:
-        node.sh("systemctl is-active kubelet containerd")
-        node.clean()
-    return found
+    return [_ready(node) for node in _nodes()]
+
+
+@pytest.fixture(scope="session")
+def own_node() -> Node:
+    """The node that this worker has for itself, with an empty manifest directory."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return _ready(_nodes()[int(worker.removeprefix("gw"))])
 
 
 @pytest.fixture
-def node(nodes: list[Node]) -> t.Iterator[Node]:
+def node(own_node: Node) -> t.Iterator[Node]:
     """One node; whatever the test placed is gone afterwards."""
-    yield nodes[0]
-    nodes[0].clean()
+    yield own_node
+    own_node.clean()
 
 
 @pytest.fixture

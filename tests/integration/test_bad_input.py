@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: kubestatic.node contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bad manifests: one sentence that says what, where and what to do; the directory and the running pod stay as they are."""
+"""Bad manifests: one sentence that says what, where and what to do; the directory and the running pod stay as they are.
+
+All of them meet one pod, so what needs an empty node is in test_bad_calls.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from conftest import MANIFESTS, Node, pod, with_env
+from conftest import Node, pod
 
 GOOD = """\
 apiVersion: v1
@@ -49,7 +52,7 @@ BAD: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     "no DNS subdomain": ({"content": changed("name: web", "name: Web_1")}, ["metadata.name", "no DNS subdomain"]),
     "too long with suffix": (
         {"content": changed("name: web", f"name: {'a' * 250}")},
-        ["metadata.name", "-node2", "253 are allowed"],
+        ["metadata.name", "-node", "253 are allowed"],
     ),
     "number for string": (
         {"content": GOOD + "      env: [{name: PORT, value: 8080}]\n"},
@@ -89,12 +92,11 @@ BAD: dict[str, tuple[dict[str, t.Any], list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def running_node(nodes: list[Node]) -> t.Iterator[Node]:
-    """A node of its own on which the pod `web` runs already."""
-    node = nodes[1]
-    assert node.module("static_pod", definition=pod("web"))["changed"]
-    yield node
-    node.clean()
+def running_node(own_node: Node) -> t.Iterator[Node]:
+    """A node on which the pod `web` runs already."""
+    assert own_node.module("static_pod", definition=pod("web"))["changed"]
+    yield own_node
+    own_node.clean()
 
 
 @pytest.fixture(scope="module")
@@ -119,57 +121,6 @@ def test_bad_manifest_is_refused_and_nothing_touched(case: str, running_node: No
     assert "\n" not in result["msg"].strip()
     assert "Traceback" not in result["msg"]
     assert (node.files(), node.sandboxes("web")) == before
-
-
-def test_the_same_pod_in_two_files_is_refused(node: Node) -> None:
-    node.place_by_hand("a.yaml", GOOD)
-    node.place_by_hand("b.yaml.bak", GOOD)
-    result = node.module("static_pod", definition=with_env("web", "new"))
-    assert result["failed"]
-    assert f"{MANIFESTS}/a.yaml" in result["msg"] and f"{MANIFESTS}/b.yaml.bak" in result["msg"]
-    assert set(node.files()) == {"a.yaml", "b.yaml.bak"}
-    verdicts = {entry["filename"]: entry for entry in node.module("static_pod_info")["entries"]}
-    assert verdicts["a.yaml"]["verdict"] == "shadowed"
-    assert "b.yaml.bak" in verdicts["a.yaml"]["reason"]
-
-
-@pytest.mark.parametrize(
-    ("make", "path", "words"),
-    [
-        ("true", "/var/tmp/nowhere", ["/var/tmp/nowhere", "does not exist", "0700"]),
-        ("touch /var/tmp/plain", "/var/tmp/plain", ["/var/tmp/plain", "is a file"]),
-        ("ln -sfn /var/tmp/loop /var/tmp/loop", "/var/tmp/loop", ["/var/tmp/loop", "loop"]),
-        ("mkdir -p '/var/tmp/a[b]'", "/var/tmp/a[b]", ["/var/tmp/a[b]", "pattern"]),
-        ("mkdir -p /var/tmp/other", "/var/tmp/other", ["/var/tmp/other", MANIFESTS, "nothing would run"]),
-    ],
-)
-def test_bad_directory_is_refused(make: str, path: str, words: list[str], node: Node) -> None:
-    node.sh(make)
-    result = node.module("static_pod", definition=pod("web"), manifest_dir=path)
-    node.sh(f"rm -rf '{path}'")
-    assert result["failed"]
-    for word in words:
-        assert word in result["msg"], result["msg"]
-
-
-def test_an_entry_of_a_set_is_named(node: Node) -> None:
-    result = node.module("static_pods", pods=[{"definition": pod("one")}, {"content": "kind: Pod"}])
-    assert result["failed"]
-    assert "pods[1]" in result["msg"] and "apiVersion" in result["msg"]
-    assert node.files() == {}
-
-
-def test_a_circle_of_dependencies_is_refused(node: Node) -> None:
-    result = node.module(
-        "static_pods",
-        pods=[
-            {"definition": pod("one"), "depends_on": ["two"]},
-            {"definition": pod("two"), "depends_on": ["one"]},
-        ],
-    )
-    assert result["failed"]
-    assert "circle" in result["msg"] and "default/one" in result["msg"]
-    assert node.files() == {}
 
 
 def test_prune_all_with_nothing_listed_is_refused(running_node: Node) -> None:

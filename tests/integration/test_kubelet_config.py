@@ -202,7 +202,7 @@ def test_running_static_pods_are_not_killed(kubelet: Node) -> None:
     )
     kubelet.sh("ln -sfn /etc/kubelet.d /etc/kubelet2.d")
     untouched(kubelet, "another spelling of the same directory", settings={"staticPodPath": "/etc/kubelet2.d"})
-    untouched(kubelet, r"^the node's name changes from node1 to other", flags={"hostname-override": "other"})
+    untouched(kubelet, rf"^the node's name changes from {kubelet.name} to other", flags={"hostname-override": "other"})
     untouched(kubelet, r"^the cgroup root changes from / to /pods", settings={"cgroupRoot": "/pods"})
     assert containers(kubelet) == before
 

@@ -78,7 +78,9 @@ def kills() -> dict[str, Kill]:
             told=f"put the previous {cut_off}",
         ),
         "rollback": Kill(
-            {"definition": never, "wait_timeout": 3},
+            # Longer than a kubelet waits before it starts a pod again that was started a moment before, as the old one may be:
+            # twice by the next run, with the new one in between.
+            {"definition": never, "wait_timeout": 12},
             before="rename .kubestatic.web.yaml.new web.yaml",
             at=1,
             left={".kubestatic.web.yaml.old", ".kubestatic.web.yaml.new"},
