@@ -404,3 +404,48 @@ def test_one_master_becomes_three_although_that_run_is_killed(bare: Cluster, tmp
     assert bare.masters[0].sh(keys) == before
     assert bare.get("configmap kept", on=2)["data"] == {"word": "kept"}
     assert not bare.good().changed
+
+
+def test_a_run_that_is_killed_at_each_task_in_turn_is_made_up_for(bare: Cluster) -> None:
+    """Whatever the masters have by then: each run goes on with the same keys, and there is one cluster in the end."""
+    make_bare()
+    shutil.rmtree(bare.certificates)
+    struck, keys = [], []
+    while task := killed_in_task(bare, len(struck)):
+        struck.append(task)
+        keys.append(sorted((str(path), path.read_bytes()) for path in bare.certificates.rglob("*.key")))
+    assert any("Have the control plane run" in task for task in struck), struck
+    bare.require_well()
+    made = [one for one in keys if one]
+    assert len(made) > 1 and all(one == made[0] for one in made), struck
+    told = [sorted(member["ID"] for member in bare.members(on=index).values()) for index in range(3)]
+    assert told[0] == told[1] == told[2]
+    assert not bare.good().changed
+
+
+def killed_in_task(cluster: Cluster, number: int) -> str:
+    """SIGKILL a run as soon as one master has done this task, from 0 on, and others may be in its middle.
+
+    Returns the task's name, empty where the run has come to its end. What a master skips is no task.
+    """
+    process = subprocess.Popen(
+        cluster.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout
+    task, output, done = "", "", set[str]()
+    for line in process.stdout:
+        output += line
+        if line.startswith("TASK ["):
+            task = line.strip()
+        elif line.startswith(("ok: ", "changed: ")):
+            done.add(task)
+            if len(done) > number:
+                break
+    else:
+        assert process.wait(timeout=60) == 0, output
+        return ""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    for node in cluster.masters:
+        node.sh(f"kill -KILL {node.lock_holder(MANIFESTS)}", check=False)
+    return task

@@ -7,7 +7,7 @@ It ends with SIGTERM. Each line of FILE is one try as JSON: when it began and en
 Each try is a connection of its own, as a load balancer or a new client makes it.
 
 ready: each API server in turn is asked for /readyz; `address` says which one.
-write: the ConfigMap default/written gets one more key, by the first API server that acknowledges it; `key` says which.
+write: the ConfigMap default/written gets one more key, by the first API server that is ready and acknowledges it; `key` says which.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import ssl
 import sys
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def ready(addresses: list[str], context: ssl.SSLContext) -> Iterator[dict[str, A
         for address in addresses:
             began = time.time()
             status = ask(address, context, "GET", "/readyz")
-            yield {"address": address, "began": began, "ended": time.time(), "ok": status == 200}
+            yield {"address": address, "began": began, "ended": time.time(), "ok": status == HTTPStatus.OK}
         time.sleep(0.05)
 
 
@@ -56,8 +57,9 @@ def write(addresses: list[str], context: ssl.SSLContext) -> Iterator[dict[str, A
         number += 1
         key = f"n{number}"
         began = time.time()
-        statuses = (ask(one, context, "PATCH", f"{PATH}/written", {"data": {key: str(began)}}) for one in addresses)
-        ok = any(status == 200 for status in statuses)
+        healthy = (one for one in addresses if ask(one, context, "GET", "/readyz") == HTTPStatus.OK)
+        statuses = (ask(one, context, "PATCH", f"{PATH}/written", {"data": {key: str(began)}}) for one in healthy)
+        ok = any(status == HTTPStatus.OK for status in statuses)
         yield {"key": key, "began": began, "ended": time.time(), "ok": ok}
         time.sleep(0.05)
 
