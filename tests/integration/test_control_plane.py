@@ -145,6 +145,7 @@ def test_files_are_for_root_alone(cluster: Cluster) -> None:
 
 def test_manifests_are_those_of_kubeadm_and_what_the_role_adds(cluster: Cluster) -> None:
     node = cluster.masters[0]
+    version = node.sh("kubeadm version --output=short").strip()
     config = [
         {
             "apiVersion": "kubeadm.k8s.io/v1beta4",
@@ -152,7 +153,7 @@ def test_manifests_are_those_of_kubeadm_and_what_the_role_adds(cluster: Cluster)
             "localAPIEndpoint": {"advertiseAddress": node.address},
             "nodeRegistration": {"name": node.name},
         },
-        {"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration", "kubernetesVersion": "v1.37.2"},
+        {"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration", "kubernetesVersion": version},
     ]
     node.sh("rm -rf /run/dry && mkdir /run/dry && cat > /run/dry.yaml", stdin=yaml.safe_dump_all(config))
     for phase in ("control-plane all", "etcd local"):
