@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import json
 import operator
@@ -17,6 +18,7 @@ import typing as t
 
 import pytest
 import yaml
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _pki
 from cluster import COMPONENTS, MANIFESTS, NODES, Cluster, make_bare, nodes
 from conftest import INVENTORY, Node, _nodes, wait_for
 
@@ -101,6 +103,23 @@ def test_leftovers_of_another_cluster_are_refused(bare: Cluster) -> None:
     with undone(node, by="rm -rf /var/lib/etcd"):
         told = bare.refused()
     assert "node3" in told and "/var/lib/etcd" in told
+
+
+def test_a_ca_that_has_expired_is_refused(bare: Cluster, tmp_path: Path) -> None:
+    with_authority(tmp_path, days_old=31)
+    told = bare.refused(control_plane_certificates_directory=str(tmp_path))
+    assert f"{tmp_path}/pki/ca.crt: expired on" in told
+
+
+def with_authority(directory: Path, *, days_old: int) -> None:
+    """Put a CA of the user's own where the controller keeps certificates. It is valid for 30 days."""
+    key = _pki.new_key(_pki.ECDSA_P256)
+    period = _pki.Period(datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days_old), days=30)
+    certificate = _pki.new_authority("kubernetes", key, period)
+    (directory / "pki").mkdir(mode=0o700)
+    (directory / "pki" / "ca.key").touch(mode=0o600)
+    (directory / "pki" / "ca.key").write_text(_pki.key_text(key))
+    (directory / "pki" / "ca.crt").write_text(_pki.certificate_text([certificate]))
 
 
 def test_an_image_that_is_not_there_is_named_before_any_pod_starts(bare: Cluster) -> None:
@@ -336,6 +355,12 @@ def test_certificates_come_from_the_masters_where_the_controller_has_none(cluste
     # The directory on the controller changes, which is said for the first master.
     assert cluster.good(control_plane_kube_apiserver_flags={"v": 1}).changed == ["node1"]
     assert cluster.traces() == before
+
+
+def test_another_ca_than_that_of_the_cluster_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    with_authority(tmp_path, days_old=0)
+    told = cluster.refused(control_plane_certificates_directory=str(tmp_path))
+    assert f"{tmp_path}/pki/ca.crt" in told and "two different" in told, told
 
 
 def test_a_master_that_lost_its_configuration_gets_it_again(cluster: Cluster) -> None:
