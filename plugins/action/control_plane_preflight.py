@@ -32,6 +32,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "swap_allowed": {"type": "bool", "default": False},
     "peer_port": {"type": "int", "default": 2380},
     "api_server_port": {"type": "int", "default": 6443},
+    "flags": {"type": "dict", "default": {}},
     "missing": {"type": "list", "elements": "str"},
     "forks": {"type": "int"},
 }
@@ -88,6 +89,7 @@ def _terms(params: dict[str, t.Any], masters: list[Master], variables: dict[str,
         swap_allowed=params["swap_allowed"],
         peer_port=params["peer_port"],
         api_server_port=params["api_server_port"],
+        flags=params["flags"],
     )
 
 

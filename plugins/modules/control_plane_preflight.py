@@ -19,7 +19,7 @@ description:
     is not mounted looks like a new node, and is refused.
   - In the first run all masters must take part at the same time, because no API server gets ready without etcd's quorum.
   - Also refused are leftovers of other clusters, masters in two clusters, changes of the minor version, kubelets that do not
-    fit, missing programs, swap, ports that are taken, addresses of other machines, masters with the same name, address or machine, clocks that
+    fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the same name, address or machine, clocks that
     are far apart, and steps of encryption at rest that would make Secrets unreadable.
   - An even number of masters, clocks that are some seconds apart, and members of etcd that are no masters are warned of.
 extends_documentation_fragment:
@@ -80,6 +80,14 @@ options:
     description: The port of each API server.
     type: int
     default: 6443
+  flags:
+    description:
+      - Flags that the manifests shall have, by component, each by its name without dashes. A list gives one several times, null not at all.
+      - Where a cluster runs, another C(secure-port), C(service-cluster-ip-range) or C(service-account-issuer) of V(kube-apiserver) is refused, and
+        another C(cluster-cidr) of V(kube-controller-manager). A second IP family may be added, C(cluster-cidr) may be set where it was not, and
+        of several issuers one has to be that which signs now. Flags that are not given, and all others, are not looked at.
+    type: dict
+    default: {}
   missing:
     description:
       - Names in the inventory of masters that this run holds back.
@@ -102,6 +110,11 @@ EXAMPLES = r"""
 - name: Judge all masters before anything is touched
   kubestatic.node.control_plane_preflight:
     kubernetes_version: 1.37.2
+    flags:
+      kube-apiserver:
+        service-cluster-ip-range: 10.96.0.0/12
+      kube-controller-manager:
+        cluster-cidr: 10.244.0.0/16
     masters:
       - name: master1
         address: 192.0.2.11

@@ -55,7 +55,7 @@ class Master(t.NamedTuple):
 
 
 class Terms(t.NamedTuple):
-    """What is wanted, and how the run goes. ``missing``: hosts that the run holds back."""
+    """What is wanted, and how the run goes. ``missing``: hosts that the run holds back. ``flags``: component -> name -> value."""
 
     kubernetes_version: str
     etcd_data_dir: str
@@ -65,6 +65,7 @@ class Terms(t.NamedTuple):
     swap_allowed: bool
     peer_port: int
     api_server_port: int
+    flags: Mapping[str, Mapping[str, t.Any]]
 
 
 def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[str]]:

@@ -134,6 +134,7 @@ def judge(
         "swap_allowed": False,
         "peer_port": 2380,
         "api_server_port": 6443,
+        "flags": {},
     }
     verdict = _preflight.judge(masters, Terms(**{**usual, **terms}))
     return verdict, problems + verdict.problems

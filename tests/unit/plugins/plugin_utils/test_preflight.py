@@ -673,6 +673,122 @@ def test_encryption_goes_step_by_step(told: list[Facts | None], wanted: str, par
     assert all(part in problem for problem in problems), problems
 
 
+# ---- flags that a running cluster has to keep
+
+API, MANAGER = "kube-apiserver", "kube-controller-manager"
+RANGE, PORT, ISSUER, PODS = "service-cluster-ip-range", "secure-port", "service-account-issuer", "cluster-cidr"
+DUAL = "10.96.0.0/12,2001:db8:1::/108"
+
+# The flag, what a running manifest and the wanted one have (None: not given), and a part of the sentence, if any.
+LASTING: list[tuple[str, t.Any, t.Any, str]] = [
+    (PORT, "6443", 6443, ""),
+    (PORT, None, "6443", ""),
+    (PORT, "6443", None, ""),
+    (PORT, ["7443", "6443"], 6443, ""),
+    (
+        PORT,
+        "6443",
+        "7443",
+        (
+            "master1: kube-apiserver has --secure-port=6443, and 7443 is wanted: nodes, kubeconfigs and the other masters know the old one;"
+            " keep 6443, and have another port at a load balancer"
+        ),
+    ),
+    (PORT, None, 7443, "has --secure-port=6443, and 7443 is wanted"),
+    (PORT, "7443", None, "has --secure-port=7443, and 6443 is wanted"),
+    (RANGE, "10.96.0.0/12", "10.96.0.0/12", ""),
+    (RANGE, "10.96.0.0/12", "10.96.0.1/12", ""),
+    (RANGE, "10.96.0.0/12", " 10.96.0.0/12 , 2001:DB8:1:0::/108", ""),
+    (RANGE, DUAL, "10.96.0.0/12, 2001:db8:1::/108", ""),
+    (RANGE, None, "10.0.0.0/24", ""),
+    (
+        RANGE,
+        "10.96.0.0/12",
+        "10.32.0.0/12",
+        (
+            "master1: kube-apiserver has --service-cluster-ip-range=10.96.0.0/12, and 10.32.0.0/12 is wanted: services keep the addresses that"
+            " they have; keep 10.96.0.0/12, behind which a second IP family may be added"
+        ),
+    ),
+    (RANGE, "10.96.0.0/12", "10.96.0.0/16", "and 10.96.0.0/16 is wanted"),
+    (RANGE, "10.96.0.0/12", "2001:db8:1::/108,10.96.0.0/12", "and 2001:db8:1::/108,10.96.0.0/12 is wanted"),
+    (RANGE, DUAL, "10.96.0.0/12", "and 10.96.0.0/12 is wanted"),
+    (RANGE, "10.96.0.0/12", None, "and 10.0.0.0/24 is wanted"),
+    (ISSUER, "https://a", "https://a", ""),
+    (ISSUER, "https://a", ["https://b", "https://a"], ""),
+    (ISSUER, ["https://b", "https://a"], ["https://b"], ""),
+    (
+        ISSUER,
+        "https://a",
+        "https://b",
+        (
+            "master1: kube-apiserver has --service-account-issuer=https://a, and https://b is wanted: the tokens of all pods would be refused;"
+            " keep https://a, or give both as a list, that one first, and swap them in a later run"
+        ),
+    ),
+    (
+        ISSUER,
+        ["https://b", "https://a"],
+        "https://a",
+        "has --service-account-issuer=https://b, and https://a is wanted",
+    ),
+    (ISSUER, "https://a", None, "and none is wanted"),
+    (ISSUER, "https://a", ["https://b", "https://c"], "and https://b and https://c is wanted"),
+    (PODS, "10.244.0.0/16", "10.244.0.0/16", ""),
+    (PODS, "10.244.0.0/16", "10.244.0.0/16,2001:db8:2::/56", ""),
+    (PODS, None, "10.244.0.0/16", ""),
+    (PODS, None, "", ""),
+    (
+        PODS,
+        "10.244.0.0/16",
+        "10.0.0.0/16",
+        (
+            "master1: kube-controller-manager has --cluster-cidr=10.244.0.0/16, and 10.0.0.0/16 is wanted: nodes keep the parts of it that they"
+            " have, and the controller manager ends where one is outside; keep 10.244.0.0/16,"
+        ),
+    ),
+    (PODS, "10.244.0.0/16", "", "and none is wanted"),
+    (PODS, "10.244.0.0/16", "nonsense", "and nonsense is wanted"),
+]
+
+
+@pytest.mark.parametrize(("flag", "have", "want", "part"), LASTING)
+def test_a_running_cluster_keeps_what_it_cannot_change(flag: str, have: t.Any, want: t.Any, part: str) -> None:
+    component = MANAGER if flag == PODS else API
+    running = {**pod(component), "flags": {} if have is None else {flag: have}}
+    told: list[Facts | None] = [
+        master(1, **{f"pods__{component.replace('-', '_')}": running}),
+        master(2, pods__kube_apiserver=None, pods__kube_controller_manager=None),
+        None,
+    ]
+    _verdict, problems = judge(told, flags={component: {flag: want}})
+    assert len(problems) == bool(part), problems
+    assert all(part in problem for problem in problems), problems
+    # What nobody names may stay.
+    assert judge(told, flags={component: {}})[1] == judge(told)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [
+        ([master(1), master(2), silent(3)], 3),
+        ([master(1), master(2), silent(3, etcd__data=False)], 3),
+        ([*(master(n, **seeing(1, 2, more=[LEARNER])) for n in (1, 2)), attempt(3)], 3),
+        (all_of(attempt), 0),
+        (all_of(bare), 0),
+    ],
+)
+def test_only_a_running_cluster_has_anything_to_keep(told: list[Facts | None], count: int) -> None:
+    problems = judge(told, flags={API: {PORT: 7443}})[1]
+    assert len(problems) == count and all("--secure-port=6443" in problem for problem in problems), problems
+
+
+def test_a_broken_manifest_says_nothing_of_flags() -> None:
+    broken = {**pod(API), "problem": "is empty"}
+    problems = judge([master(1, pods__kube_apiserver=broken, **seeing(1))], flags={API: {PORT: 7443}})[1]
+    assert problems == ["master1: /etc/kubernetes/manifests/kube-apiserver.yaml: is empty"]
+
+
 # ---- what is returned beside the phases
 
 

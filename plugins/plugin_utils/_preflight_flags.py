@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Flags that a running cluster has to keep."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import Master, listed
+
+# Component -> name -> value, as in a manifest: a list gives a flag several times, None not at all.
+Flags = Mapping[str, Mapping[str, t.Any]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_ISSUER, _SERVICES, _PODS = "service-account-issuer", "service-cluster-ip-range", "cluster-cidr"
+# What is in force without a flag (kube-apiserver's pkg/kubeapiserver/options/options.go and serving.go).
+_DEFAULTS = {"secure-port": "6443", _SERVICES: "10.0.0.0/24"}
+
+
+_SECOND_FAMILY = "keep {}, behind which a second IP family may be added"
+# Component and flag -> why a running cluster needs it, and what to do.
+_LASTING = {
+    ("kube-apiserver", "secure-port"): (
+        "nodes, kubeconfigs and the other masters know the old one; keep {}, and have another port at a load balancer"
+    ),
+    ("kube-apiserver", _SERVICES): f"services keep the addresses that they have; {_SECOND_FAMILY}",
+    ("kube-apiserver", _ISSUER): (
+        "the tokens of all pods would be refused; keep {}, or give both as a list, that one first, and swap them in a later"
+        " run"
+    ),
+    ("kube-controller-manager", _PODS): (
+        "nodes keep the parts of it that they have, and the controller manager ends where one is outside;"
+        f" {_SECOND_FAMILY}"
+    ),
+}
+
+
+def changes(master: Master, wanted: Flags) -> list[str]:
+    """What is wanted and would break the running cluster that this master belongs to. What `wanted` does not name may stay."""
+    found = []
+    for (component, name), why in _LASTING.items():
+        pod, flags = master.pod(component), wanted.get(component, {})
+        if not pod or pod["problem"] or name not in flags:
+            continue
+        have, want = _values(name, pod["flags"].get(name)), _values(name, flags[name])
+        if have and not _is_kept(name, have, want):
+            found.append(
+                f"{component} has --{name}={have[0]}, and {listed(want) if want else 'none'} is wanted: {why.format(have[0])}"
+            )
+    return found
+
+
+def _is_kept(name: str, have: Sequence[str], want: Sequence[str]) -> bool:
+    if name in (_SERVICES, _PODS):
+        old, new = _networks(have), _networks(want)
+        return new[: len(old)] == old
+    return have[0] in want
+
+
+def _values(name: str, given: t.Any) -> list[str]:
+    """A flag's values that count: of issuers all, the first of which signs, and of anything else the last."""
+    found = [str(one) for one in (given if isinstance(given, list) else [given]) if one not in (None, "")]
+    found = found or [_DEFAULTS[name]] if name in _DEFAULTS else found
+    return found if name == _ISSUER else found[-1:]
+
+
+def _networks(given: Sequence[str]) -> list[Network | str]:
+    """The subnets that a flag names; what is none, as it is."""
+    return [_network(part.strip()) for text in given for part in text.split(",")]
+
+
+def _network(text: str) -> Network | str:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return text

@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role control_plane up to where masters are judged, in real ansible-playbook runs, and what its variables make of the rest."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import time
+import typing as t
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _action, _render
+from ansible_collections.kubestatic.node.plugins.plugin_utils._sources import Sources
+from ansible_collections.kubestatic.node.tests.unit.plugins.plugin_utils.preflight_world import (
+    Facts,
+    master,
+    pod,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.tests.unit.plugins.action.conftest import Project
+
+ROLE = pathlib.Path(_action.__file__).parents[2] / "roles/control_plane"
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+PLAY = """
+- hosts: masters
+  gather_facts: false
+  environment:
+    NODE_DIR: "{{ node_dir }}"
+  roles:
+    - kubestatic.node.control_plane
+"""
+
+
+def judged(
+    project: Project, told: t.Callable[[int], Facts], *args: str, play: str = PLAY, **variables: t.Any
+) -> dict[str, t.Any]:
+    """What preflight says of masters that tell this."""
+    for number in (1, 2, 3):
+        facts = {**told(number), "time": time.time()}
+        answer = {"changed": False, "held_files": [], "texts": {}, "facts": facts}
+        (project.node(f"master{number}") / "answer").write_text(json.dumps(answer))
+        project.write(f"host_vars/master{number}.yml", f"control_plane_address: 192.0.2.1{number}\n")
+    # What comes behind it, ends here.
+    given = {"control_plane_validity": 0, **variables}
+    run = project.play(play, "-e", json.dumps(given), *args)
+    found = [result for results in run.results.values() for result in results if "initial_cluster" in result]
+    assert len(found) == 1, run.text
+    return found[0]
+
+
+def running(number: int) -> Facts:
+    flags = {
+        "secure_port": "6443",
+        "service_account_issuer": ISSUER,
+        "service_cluster_ip_range": "10.96.0.0/12",
+    }
+    manager = pod("kube-controller-manager", cluster_cidr="10.244.0.0/16")
+    return master(number, pods__kube_apiserver=pod("kube-apiserver", **flags), pods__kube_controller_manager=manager)
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"control_plane_service_subnet": "10.96.0.0/12, 2001:db8:1::/108"}, []),
+        (
+            {
+                "control_plane_api_server_port": 7443,
+                "control_plane_dns_domain": "example.org",
+                "control_plane_pod_subnet": "",
+                "control_plane_kube_apiserver_flags": {"service-cluster-ip-range": None},
+            },
+            ["7443", "10.0.0.0/24", "https://kubernetes.default.svc.example.org", "none"],
+        ),
+        (
+            {
+                "control_plane_dns_domain": "example.org",
+                "control_plane_kube_apiserver_flags": {"service-account-issuer": [ISSUER]},
+                "control_plane_kube_controller_manager_flags": {"cluster-cidr": "10.9.0.0/16"},
+            },
+            ["10.9.0.0/16"],
+        ),
+    ],
+)
+def test_a_running_cluster_keeps_what_it_cannot_change(
+    project: Project, variables: dict[str, t.Any], wanted: list[str]
+) -> None:
+    result = judged(project, running, **{"control_plane_pod_subnet": "10.244.0.0/16", **variables})
+    found = result.get("msg", "").splitlines()[1:]
+    assert len(found) == 3 * len(wanted), result
+    assert all(f"and {one} is wanted" in line for one, line in zip(wanted * 3, found, strict=True)), found
+
+
+# ---- variables and templates
+
+
+def trusted(value: t.Any) -> t.Any:
+    """Templates in these texts are rendered."""
+    if isinstance(value, dict):
+        return {name: trusted(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [trusted(one) for one in value]
+    return _render.trust_as_template(value) if _render.trust_as_template and isinstance(value, str) else value
+
+
+def variables(**more: t.Any) -> dict[str, t.Any]:
+    """Those of the role, on a master of a run."""
+    known = {"inventory_hostname": "master1", "inventory_dir": "/nowhere", "ansible_check_mode": False}
+    files = [trusted(yaml.safe_load((ROLE / place / "main.yml").read_text())) for place in ("defaults", "vars")]
+    facts = {
+        "control_plane_info": {"facts": running(1) | {"ca_directories": []}},
+        "control_plane_address": "192.0.2.11",
+    }
+    return {**files[0], **files[1], **known, **facts, **more}
+
+
+def flags(component: str, **more: t.Any) -> dict[str, str]:
+    """Those in the manifest of a component."""
+    known = variables(**more)
+    loader = DataLoader()
+    sources = Sources(
+        loader=loader, templar=Templar(loader=loader, variables=known), search_path=[], variables=known, host="master1"
+    )
+    manifest = yaml.safe_load(sources.rendered(str(ROLE / f"templates/{component}.yaml.j2")))
+    command = manifest["spec"]["containers"][0]["command"]
+    return {name: value for name, _equals, value in (word[2:].partition("=") for word in command[1:])}
+
+
+def test_flags_that_last_are_in_the_manifest_below_those_of_users() -> None:
+    found = flags("kube-apiserver", control_plane_api_server_port=7443, control_plane_service_subnet="10.32.0.0/12")
+    assert (found["secure-port"], found["service-cluster-ip-range"]) == ("7443", "10.32.0.0/12")
+    assert found["service-account-issuer"] == ISSUER
+    found = flags("kube-apiserver", control_plane_kube_apiserver_flags={"secure-port": None, "profiling": True})
+    assert "secure-port" not in found and found["profiling"] == "true"
