@@ -45,6 +45,7 @@ _EMPTY: Result = {
     "first_run": False,
     "running": False,
     "etcd_endpoints": [],
+    "cluster_dns": "",
     "actions": [],
 }
 
@@ -70,6 +71,7 @@ class ActionModule(ActionBase):
             "first_run": verdict.is_first,
             "running": verdict.is_running,
             "etcd_endpoints": verdict.endpoints,
+            "cluster_dns": verdict.cluster_dns,
             "actions": verdict.actions,
             "warnings": verdict.warnings,
         }

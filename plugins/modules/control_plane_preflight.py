@@ -19,8 +19,8 @@ description:
     is not mounted looks like a new node, and is refused.
   - In the first run all masters must take part at the same time, because no API server gets ready without etcd's quorum.
   - Also refused are leftovers of other clusters, masters in two clusters, changes of the minor version, kubelets that do not
-    fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the same name, address or machine, clocks that
-    are far apart, and steps of encryption at rest that would make Secrets unreadable.
+    fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the
+    same name, address or machine, clocks that are far apart, and steps of encryption at rest that would make Secrets unreadable.
   - An even number of masters, clocks that are some seconds apart, and members of etcd that are no masters are warned of.
 extends_documentation_fragment:
   - kubestatic.node._attributes
@@ -85,7 +85,9 @@ options:
       - Flags that the manifests shall have, by component, each by its name without dashes. A list gives one several times, null not at all.
       - Where a cluster runs, another C(secure-port), C(service-cluster-ip-range) or C(service-account-issuer) of V(kube-apiserver) is refused, and
         another C(cluster-cidr) of V(kube-controller-manager). A second IP family may be added, C(cluster-cidr) may be set where it was not, and
-        of several issuers one has to be that which signs now. Flags that are not given, and all others, are not looked at.
+        of several issuers one has to be that which signs now.
+      - A service subnet without room, one with the address of a new master, and the first time one that overlaps the pod subnet, are refused,
+        too. Flags that are not given, and all others, are not looked at.
     type: dict
     default: {}
   missing:
@@ -179,6 +181,13 @@ etcd_endpoints:
   type: list
   elements: str
   sample: ["https://192.0.2.11:2379", "https://192.0.2.12:2379"]
+cluster_dns:
+  description:
+    - The address for the service of the cluster's DNS, which is the tenth of the first service subnet, as with C(kubeadm).
+    - Empty where O(flags) does not tell that subnet.
+  returned: always
+  type: str
+  sample: 10.96.0.10
 actions:
   description: What is to be done with etcd's members, in sentences. Empty where nothing is.
   returned: always

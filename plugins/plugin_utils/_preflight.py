@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _etcd
-from ansible_collections.kubestatic.node.plugins.plugin_utils import _preflight_etcd, _preflight_nodes
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _preflight_etcd, _preflight_flags, _preflight_nodes
 from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import (
     BOOTSTRAP,
     JOIN,
@@ -41,6 +41,7 @@ class Verdict(t.NamedTuple):
     endpoints: list[str]
     actions: list[str]
     is_running: bool
+    cluster_dns: str
 
     @property
     def is_first(self) -> bool:
@@ -54,6 +55,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
     decision = _preflight_etcd.decide(masters, terms)
     phases = decision.phases
     late, clock_warnings = _clocks(heard)
+    cluster_dns, subnet_problems = _preflight_flags.subnets(masters, phases, terms.flags)
     return Verdict(
         problems=[
             *_version(terms),
@@ -62,6 +64,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
             *_held_back(masters, phases, terms),
             *(one for master in heard for one in _preflight_nodes.problems(master, phases.get(master.name), terms)),
             *late,
+            *subnet_problems,
             *decision.problems,
             *_preflight_nodes.encryption_problems(masters, phases, terms.encryption),
         ],
@@ -75,6 +78,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
         endpoints=_endpoints(decision),
         actions=_actions(phases),
         is_running=bool(decision.answering),
+        cluster_dns=cluster_dns,
     )
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""Flags that a running cluster has to keep."""
+"""Flags that a running cluster has to keep, and what subnets a cluster can have."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import ipaddress
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import Master, listed
+from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import BOOTSTRAP, JOIN, Master, listed
 
 # Component -> name -> value, as in a manifest: a list gives a flag several times, None not at all.
 Flags = Mapping[str, Mapping[str, t.Any]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _ISSUER, _SERVICES, _PODS = "service-account-issuer", "service-cluster-ip-range", "cluster-cidr"
+_DNS = 10
 # What is in force without a flag (kube-apiserver's pkg/kubeapiserver/options/options.go and serving.go).
 _DEFAULTS = {"secure-port": "6443", _SERVICES: "10.0.0.0/24"}
 
@@ -54,6 +55,57 @@ def changes(master: Master, wanted: Flags) -> list[str]:
     return found
 
 
+def subnets(masters: Sequence[Master], phases: Mapping[str, str], wanted: Flags) -> tuple[str, list[str]]:
+    """The address of the cluster's DNS, and what is wrong with the subnets. Without any wanted there is neither.
+
+    It is the tenth of the first service subnet (kubeadm's GetDNSIP in cmd/kubeadm/app/constants/constants.go).
+    """
+    if _SERVICES not in wanted.get("kube-apiserver", {}):
+        return "", []
+    of_services = _values(_SERVICES, wanted["kube-apiserver"][_SERVICES])
+    of_pods = _values(_PODS, wanted.get("kube-controller-manager", {}).get(_PODS))
+    services, pods = _subnets(of_services), _subnets(of_pods)
+    both = "for dual stack with one of the other IP family behind a comma"
+    found = []
+    if not services or services[0].num_addresses <= _DNS:
+        found.append(
+            f"the service subnet {of_services[0]} has no room for services; give one such as 10.96.0.0/12, {both}"
+        )
+    if of_pods and not pods:
+        found.append(f"the pod subnet {of_pods[0]} is no subnet; give one such as 10.244.0.0/16, {both}")
+    if found:
+        return "", found
+    # In a running cluster nobody could change it, and the controller manager leaves out what is of services.
+    if BOOTSTRAP in phases.values():
+        found += [
+            f"the service subnet {service} and the pod subnet {pod} overlap, so an address could be that of a service and of a pod; give"
+            " subnets that have none in common"
+            for service in services
+            for pod in pods
+            if service.overlaps(pod)
+        ]
+    found += [
+        f"{master.name}: its address {master.address} is in the service subnet {service}, so no node would reach it; give another"
+        " service subnet"
+        for master in masters
+        for service in services
+        if phases.get(master.name) in (BOOTSTRAP, JOIN) and _has(service, master.address)
+    ]
+    return str(services[0][_DNS]), found
+
+
+def _has(subnet: Network, address: str) -> bool:
+    own = _network(f"{address}/{subnet.max_prefixlen}")
+    return not isinstance(own, str) and subnet.overlaps(own)
+
+
+def _subnets(given: Sequence[str]) -> list[Network]:
+    """One, or one of each IP family, as flags take them. Empty for anything else."""
+    found = _networks(given)
+    subnets_there = [one for one in found if not isinstance(one, str)]
+    return subnets_there if len({one.version for one in subnets_there}) == len(found) else []
+
+
 def _is_kept(name: str, have: Sequence[str], want: Sequence[str]) -> bool:
     if name in (_SERVICES, _PODS):
         old, new = _networks(have), _networks(want)
@@ -74,7 +126,9 @@ def _networks(given: Sequence[str]) -> list[Network | str]:
 
 
 def _network(text: str) -> Network | str:
+    bits = text.partition("/")[2]
     try:
-        return ipaddress.ip_network(text, strict=False)
+        # Kubernetes takes neither an address alone nor a mask.
+        return ipaddress.ip_network(text, strict=False) if bits.isdigit() else text
     except ValueError:
         return text

@@ -94,6 +94,7 @@ def test_a_running_cluster_keeps_what_it_cannot_change(
     found = result.get("msg", "").splitlines()[1:]
     assert len(found) == 3 * len(wanted), result
     assert all(f"and {one} is wanted" in line for one, line in zip(wanted * 3, found, strict=True)), found
+    assert result["cluster_dns"] == ("" if wanted else "10.96.0.10")
 
 
 # ---- variables and templates
@@ -105,7 +106,8 @@ def trusted(value: t.Any) -> t.Any:
         return {name: trusted(one) for name, one in value.items()}
     if isinstance(value, list):
         return [trusted(one) for one in value]
-    return _render.trust_as_template(value) if _render.trust_as_template and isinstance(value, str) else value
+    trust = getattr(_render, "trust_as_template", None)
+    return trust(value) if trust and isinstance(value, str) else value
 
 
 def variables(**more: t.Any) -> dict[str, t.Any]:
@@ -117,6 +119,11 @@ def variables(**more: t.Any) -> dict[str, t.Any]:
         "control_plane_address": "192.0.2.11",
     }
     return {**files[0], **files[1], **known, **facts, **more}
+
+
+def value(name: str, **more: t.Any) -> t.Any:
+    known = variables(**more)
+    return Templar(loader=DataLoader(), variables=known).template(known[name])
 
 
 def flags(component: str, **more: t.Any) -> dict[str, str]:
@@ -137,3 +144,10 @@ def test_flags_that_last_are_in_the_manifest_below_those_of_users() -> None:
     assert found["service-account-issuer"] == ISSUER
     found = flags("kube-apiserver", control_plane_kube_apiserver_flags={"secure-port": None, "profiling": True})
     assert "secure-port" not in found and found["profiling"] == "true"
+
+
+@pytest.mark.parametrize(("given", "address"), [({}, "10.32.0.10"), ({"control_plane_cluster_dns": "::1"}, "::1")])
+def test_kubelets_are_told_of_the_dns_of_the_service_subnet(given: dict[str, t.Any], address: str) -> None:
+    plan = {"control_plane_plan": {"cluster_dns": "10.32.0.10"}}
+    for name in ("control_plane_all_kubelet_settings", "control_plane_all_worker_settings"):
+        assert value(name, **plan, **given)["clusterDNS"] == [address]

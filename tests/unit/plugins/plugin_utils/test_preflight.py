@@ -789,6 +789,97 @@ def test_a_broken_manifest_says_nothing_of_flags() -> None:
     assert problems == ["master1: /etc/kubernetes/manifests/kube-apiserver.yaml: is empty"]
 
 
+# ---- subnets
+
+# Those of services and of pods, the address of the cluster's DNS, and parts of the problems.
+SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
+    ("10.96.0.0/12", "", "10.96.0.10", []),
+    ("10.32.0.7/16", "10.244.0.0/16", "10.32.0.10", []),
+    (" 2001:db8:1::/108 , 10.96.0.0/12", "2001:db8:2::/56,10.244.0.0/16", "2001:db8:1::a", []),
+    (None, "", "10.0.0.10", []),
+    ("10.96.0.0/28", "", "10.96.0.10", []),
+    (
+        "10.96.0.0/29",
+        "10.244.0.0",
+        "",
+        [
+            (
+                "the service subnet 10.96.0.0/29 has no room for services; give one such as 10.96.0.0/12, for dual stack with one of the other"
+                " IP family behind a comma"
+            ),
+            "the pod subnet 10.244.0.0 is no subnet; give one such as 10.244.0.0/16, for dual stack with",
+        ],
+    ),
+    *(
+        (bad, "", "", [f"the service subnet {bad} has no room"])
+        for bad in ("10.96.0.0", "10.96.0.0/255.240.0.0", "nonsense/12", "10.96.0.0/12,", "10.96.0.0/16,10.97.0.0/16")
+    ),
+    (
+        "10.96.0.0/12,2001:db8:1::/108",
+        "10.100.0.0/16,2001:db8::/32",
+        "10.96.0.10",
+        [
+            (
+                "the service subnet 10.96.0.0/12 and the pod subnet 10.100.0.0/16 overlap, so an address could be that of a service and of a pod;"
+                " give subnets that have none in common"
+            ),
+            "the service subnet 2001:db8:1::/108 and the pod subnet 2001:db8::/32 overlap",
+        ],
+    ),
+    (
+        "192.0.2.8/30",
+        "",
+        "",
+        ["the service subnet 192.0.2.8/30 has no room"],
+    ),
+    (
+        "192.0.0.0/22",
+        "",
+        "192.0.0.10",
+        [
+            (
+                "master1: its address 192.0.2.11 is in the service subnet 192.0.0.0/22, so no node would reach it; give another service"
+                " subnet"
+            ),
+            "master2: its address",
+            "master3: its address",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("services", "pods", "dns", "parts"), SUBNETS)
+def test_subnets(services: str | None, pods: str, dns: str, parts: list[str]) -> None:
+    flags = {API: {RANGE: services}, MANAGER: {PODS: pods}}
+    verdict, problems = judge(all_of(bare), flags=flags)
+    assert len(problems) == len(parts), problems
+    assert all(problem.startswith(part) for problem, part in zip(problems, parts, strict=True)), problems
+    assert verdict.cluster_dns == dns
+
+
+def test_what_a_running_cluster_has_is_not_held_against_it() -> None:
+    flags = {API: {RANGE: "192.0.0.0/22"}, MANAGER: {PODS: "192.0.0.0/16"}}
+    running = {
+        "pods__kube_apiserver": pod(API, service_cluster_ip_range="192.0.0.0/22"),
+        "pods__kube_controller_manager": pod(MANAGER, cluster_cidr="192.0.0.0/16"),
+    }
+    assert judge(all_of(master, **running), flags=flags)[1] == []
+    # But one that joins would be cut off by it.
+    told = [*(master(n, **running, **seeing(1, 2)) for n in (1, 2)), bare(3)]
+    [problem] = judge(told, flags=flags)[1]
+    assert problem.startswith("master3: its address 192.0.2.13 is in the service subnet")
+
+
+def test_without_subnets_there_is_no_address_of_dns() -> None:
+    verdict, problems = judge(all_of(bare), flags={API: {}, MANAGER: {PODS: "nonsense"}})
+    assert (verdict.cluster_dns, problems) == ("", [])
+
+
+def test_an_address_that_is_none_is_in_no_subnet() -> None:
+    problems = judge([bare(1)], given={1: {"address": "m"}}, flags={API: {RANGE: "10.96.0.0/12"}})[1]
+    assert [problem.partition(";")[0] for problem in problems] == ["masters[0].address: 'm' is no IP address"]
+
+
 # ---- what is returned beside the phases
 
 
