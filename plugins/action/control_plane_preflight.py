@@ -9,7 +9,7 @@ import typing as t
 
 from ansible import context
 from ansible.plugins.action import ActionBase
-from ansible_collections.kubestatic.node.plugins.plugin_utils import _masters, _preflight
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _certificate_files, _masters, _preflight
 from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import Master, Terms
 
 Result = dict[str, t.Any]
@@ -33,6 +33,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "peer_port": {"type": "int", "default": 2380},
     "api_server_port": {"type": "int", "default": 6443},
     "flags": {"type": "dict", "default": {}},
+    "certificates_directory": {"type": "path"},
     "missing": {"type": "list", "elements": "str"},
     "forks": {"type": "int"},
 }
@@ -58,7 +59,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validated, params = self.validate_argument_spec(ARGUMENT_SPEC)
         masters, problems = _masters.masters(params["masters"])
-        verdict = _preflight.judge(masters, _terms(params, masters, task_vars or {}))
+        verdict = _preflight.judge(masters, self._terms(params, masters, task_vars or {}))
         problems += verdict.problems
         if problems:
             return {**_EMPTY, "failed": True, "msg": _told(problems), "warnings": verdict.warnings}
@@ -76,23 +77,26 @@ class ActionModule(ActionBase):
             "warnings": verdict.warnings,
         }
 
-
-def _terms(params: dict[str, t.Any], masters: list[Master], variables: dict[str, t.Any]) -> Terms:
-    missing = params["missing"]
-    if missing is None:
-        batch = variables.get("ansible_play_batch", [])
-        missing = [master.host for master in masters if master.host not in batch]
-    return Terms(
-        kubernetes_version=params["kubernetes_version"],
-        etcd_data_dir=params["etcd_data_dir"],
-        encryption=params["encryption"],
-        forks=params["forks"] or context.CLIARGS["forks"],
-        missing=frozenset(missing),
-        swap_allowed=params["swap_allowed"],
-        peer_port=params["peer_port"],
-        api_server_port=params["api_server_port"],
-        flags=params["flags"],
-    )
+    def _terms(self, params: dict[str, t.Any], masters: list[Master], variables: dict[str, t.Any]) -> Terms:
+        missing = params["missing"]
+        if missing is None:
+            batch = variables.get("ansible_play_batch", [])
+            missing = [master.host for master in masters if master.host not in batch]
+        directory = params["certificates_directory"]
+        certificates = self._loader.path_dwim(directory) if directory else ""
+        return Terms(
+            kubernetes_version=params["kubernetes_version"],
+            etcd_data_dir=params["etcd_data_dir"],
+            encryption=params["encryption"],
+            forks=params["forks"] or context.CLIARGS["forks"],
+            missing=frozenset(missing),
+            swap_allowed=params["swap_allowed"],
+            peer_port=params["peer_port"],
+            api_server_port=params["api_server_port"],
+            flags=params["flags"],
+            certificates=certificates,
+            certified=_certificate_files.masters(certificates) if certificates else frozenset(),
+        )
 
 
 def _told(problems: list[str]) -> str:

@@ -16,7 +16,7 @@ description:
   - Takes what M(kubestatic.node.control_plane_info) has told of each master, and says for each of them what is to be done with its
     member of etcd. Where something stands in the way, it fails with all reasons on all masters in one message.
   - A new cluster begins only where no master has data of etcd, none answers, and none remembers that its etcd once had a quorum. A disk that
-    is not mounted looks like a new node, and is refused.
+    is not mounted looks like a new node, and is refused. So are new masters beside others that have certificates of the same CA.
   - In the first run all masters must take part at the same time, because no API server gets ready without etcd's quorum.
   - Also refused are leftovers of other clusters, masters in two clusters, changes of the minor version, kubelets that do not
     fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the
@@ -90,6 +90,11 @@ options:
         too. Flags that are not given, and all others, are not looked at.
     type: dict
     default: {}
+  certificates_directory:
+    description:
+      - The directory on the controller of M(kubestatic.node.control_plane_certificates).
+      - A cluster does not begin where it has certificates of other masters, as theirs has the same CA.
+    type: path
   missing:
     description:
       - Names in the inventory of masters that this run holds back.

@@ -55,7 +55,10 @@ class Master(t.NamedTuple):
 
 
 class Terms(t.NamedTuple):
-    """What is wanted, and how the run goes. ``missing``: hosts that the run holds back. ``flags``: component -> name -> value."""
+    """What is wanted, and how the run goes. ``missing``: hosts that the run holds back. ``flags``: component -> name -> value.
+
+    ``certified``: names of masters that have a directory in ``certificates``, the controller's directory of those of all masters.
+    """
 
     kubernetes_version: str
     etcd_data_dir: str
@@ -66,6 +69,8 @@ class Terms(t.NamedTuple):
     peer_port: int
     api_server_port: int
     flags: Mapping[str, Mapping[str, t.Any]]
+    certificates: str
+    certified: frozenset[str]
 
 
 def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[str]]:

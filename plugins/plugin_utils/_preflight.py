@@ -62,6 +62,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
             *_doubles(masters),
             *_not_heard(masters, terms),
             *_held_back(masters, phases, terms),
+            *_second_cluster(masters, phases, terms),
             *(one for master in heard for one in _preflight_nodes.problems(master, phases.get(master.name), terms)),
             *late,
             *subnet_problems,
@@ -182,6 +183,20 @@ def _held_back(masters: Sequence[Master], phases: Mapping[str, str], terms: Term
             f" at a time; run with --forks {len(masters)}"
         )
     return found
+
+
+def _second_cluster(masters: Sequence[Master], phases: Mapping[str, str], terms: Terms) -> list[str]:
+    """Masters of an existing cluster that a narrower group leaves out can say nothing of it, but their certificates do."""
+    others = sorted(terms.certified - {master.name for master in masters})
+    if not others or BOOTSTRAP not in phases.values():
+        return []
+    return [
+        (
+            f"this would begin a cluster on {listed(master.name for master in masters)}, and {terms.certificates} has certificates of"
+            f" {listed(others)}, too: beside their cluster it would be a second one with the same CA; have all masters of that cluster in"
+            f" this run, or give another directory; where it is gone, remove them from {terms.certificates}/masters"
+        )
+    ]
 
 
 def _clocks(heard: Iterable[Master]) -> tuple[list[str], list[str]]:

@@ -18,6 +18,7 @@ from ansible_collections.kubestatic.node.plugins.plugin_utils import _action, _r
 from ansible_collections.kubestatic.node.plugins.plugin_utils._sources import Sources
 from ansible_collections.kubestatic.node.tests.unit.plugins.plugin_utils.preflight_world import (
     Facts,
+    bare,
     master,
     pod,
 )
@@ -95,6 +96,21 @@ def test_a_running_cluster_keeps_what_it_cannot_change(
     assert len(found) == 3 * len(wanted), result
     assert all(f"and {one} is wanted" in line for one, line in zip(wanted * 3, found, strict=True)), found
     assert result["cluster_dns"] == ("" if wanted else "10.96.0.10")
+
+
+def test_a_cluster_does_not_begin_beside_another_one_with_its_ca(project: Project) -> None:
+    """A wiped master alone says that there is none."""
+    for name in ("master1", "master2", "master3"):
+        project.write(f"certificates/masters/{name}/kubelet.conf", "")
+    project.write("certificates/masters/notes", "")
+    project.write("more.yml", "narrow: {hosts: {master3: {}}}")
+    given = {"control_plane_certificates_directory": "certificates"}
+    inventories = ("-i", "inventory.yml", "-i", "more.yml")
+    assert "msg" not in judged(project, bare, **given)
+    play = PLAY.replace("hosts: masters", "hosts: narrow")
+    message = judged(project, bare, *inventories, play=play, kubestatic_hosts="narrow", **given)["msg"]
+    assert f"on master3, and {project.path}/certificates has certificates of master1 and master2, too" in message
+    assert "msg" not in judged(project, bare, *inventories, play=play, kubestatic_hosts="narrow")
 
 
 # ---- variables and templates

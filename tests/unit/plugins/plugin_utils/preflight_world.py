@@ -135,6 +135,8 @@ def judge(
         "peer_port": 2380,
         "api_server_port": 6443,
         "flags": {},
+        "certificates": "/certificates",
+        "certified": frozenset(),
     }
     verdict = _preflight.judge(masters, Terms(**{**usual, **terms}))
     return verdict, problems + verdict.problems

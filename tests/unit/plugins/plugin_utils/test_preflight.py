@@ -307,6 +307,18 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         ],
     ),
     ("two are held back", [bare(1), None, None], {}, ["master2 and master3 are not in it"]),
+    (
+        "others have certificates",
+        [bare(1)],
+        {"certified": frozenset(["master3", "master1", "master2"])},
+        [
+            (
+                "this would begin a cluster on master1, and /certificates has certificates of master2 and master3, too: beside their cluster it"
+                " would be a second one with the same CA; have all masters of that cluster in this run, or give another directory; where it is"
+                " gone, remove them from /certificates/masters"
+            )
+        ],
+    ),
     ("a first run goes on with one held back", [attempt(1), attempt(2), None], {}, ["and master3 is not in it"]),
     ("heard, and held back since", all_of(bare), {"missing": frozenset(["master2"])}, ["and master2 is not in it"]),
     (
@@ -523,6 +535,8 @@ FINE: list[tuple[str, list[Facts | None], Facts]] = [
     ("no machine ids", all_of(bare, machine_id=""), {}),
     ("an old kubelet", [bare(1, kubelet_version="1.34.0")], {}),
     ("enough forks", all_of(bare), {"forks": 3}),
+    ("their own certificates", all_of(bare), {"certified": frozenset(["master1", "master2", "master3"])}),
+    ("certificates of others later", all_of(master), {"certified": frozenset(["master9"])}),
     ("few forks later", all_of(master), {"forks": 1}),
     ("another patch", all_of(master), {"kubernetes_version": "1.37.9"}),
     ("the kubelet's own port", [bare(1, listening=[{"port": 10250, "process": "kubelet"}])], {}),
