@@ -167,3 +167,18 @@ def test_kubelets_are_told_of_the_dns_of_the_service_subnet(given: dict[str, t.A
     plan = {"control_plane_plan": {"cluster_dns": "10.32.0.10"}}
     for name in ("control_plane_all_kubelet_settings", "control_plane_all_worker_settings"):
         assert value(name, **plan, **given)["clusterDNS"] == [address]
+
+
+def test_a_master_is_rebuilt_only_where_the_others_have_a_quorum() -> None:
+    """It is asked for before the first step, which takes pods away."""
+    [joining] = yaml.safe_load((ROLE / "tasks/join.yml").read_text())
+    first = joining["block"][0]["kubestatic.node.static_pods"]
+    assert [pod["state"] for pod in first["pods"]] == ["absent", "absent"]
+    addresses = [f"192.0.2.1{number}" for number in (1, 2, 3)]
+    masters = [{"address": address} for address in addresses]
+    assert first["gate"] == "{{ control_plane_gate }}"
+    assert value("control_plane_gate", control_plane_masters=masters) == {
+        "etcd_endpoints": [f"https://{address}:2379" for address in addresses],
+        "api_servers": [f"https://{address}:6443" for address in addresses[1:]],
+        "timeout": 120,
+    }

@@ -64,6 +64,11 @@ PHASES: list[tuple[str, list[Facts | None], list[str]]] = [
     ),
     ("data and memory are lost", [master(1), master(2), bare(3)], [K, K, R]),
     ("a first run left one behind", [master(1), master(2), attempt(3, etcd__data=False)], [K, K, R]),
+    (
+        "two of five have lost their data",
+        [*(master(n, **seeing(1, 2, 3, 4, 5)) for n in (1, 2, 3)), bare(4), silent(5, etcd__data=False)],
+        [K, K, K, R, R],
+    ),
     ("two new ones", [master(1, **seeing(1)), bare(2), bare(3)], [K, J, J]),
     ("a new one, while one is down", [master(1, **seeing(1, 2)), master(2, **seeing(1, 2)), bare(3)], [K, K, J]),
     ("added, not started", [*(master(n, **seeing(1, 2, more=[UNSTARTED])) for n in (1, 2)), bare(3)], [K, K, R]),
@@ -280,6 +285,12 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         [master(1), silent(2, etcd__data=False), silent(3, etcd__data=False)],
         {},
         ["master2 and master3 cannot join etcd, as 1 of 3 members with a vote answer here and 2 have to; start etcd"],
+    ),
+    (
+        "one of five has, two are down",
+        [*(master(n, **seeing(1, 2, 3, 4, 5)) for n in (1, 2)), silent(3), silent(4), bare(5)],
+        {},
+        ["master5 cannot join etcd, as 2 of 5 members with a vote answer here and 3 have to"],
     ),
     (
         "a rebuild with the others held back",
