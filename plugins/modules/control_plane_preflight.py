@@ -21,7 +21,8 @@ description:
   - Also refused are leftovers of other clusters, masters in two clusters, changes of the minor version, kubelets that do not
     fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the
     same name, address or machine, clocks that are far apart, and steps of encryption at rest that would make Secrets unreadable.
-  - An even number of masters, clocks that are some seconds apart, and members of etcd that are no masters are warned of.
+  - An even number of masters, clocks that are some seconds apart, members of etcd that are no masters, and a member that is made anew where a
+    disk may only not be mounted, are warned of.
 extends_documentation_fragment:
   - kubestatic.node._attributes
   - kubestatic.node._attributes.info_module

@@ -606,6 +606,19 @@ WARNED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
             "etcd has the member master9, which is no master here; where it is gone for good, remove it, as it counts for the quorum"
         ],
     ),
+    (
+        "a disk that may not be mounted",
+        [master(1), master(2), silent(3, etcd__data=False)],
+        {},
+        [
+            (
+                "master3: etcd had its data in /var/lib/etcd, which has none now, so its member is made anew; where a disk is not mounted"
+                " there, mount it before the run, which keeps the member: afterwards what the disk has is of no use"
+            )
+        ],
+    ),
+    ("a new machine", [master(1), master(2), bare(3)], {}, []),
+    ("one that never was a member", [*(master(n, **seeing(1, 2)) for n in (1, 2)), bare(3, etcd__proven=True)], {}, []),
     ("nothing", all_of(master), {}, []),
     ("clocks that agree", [bare(1), bare(2, clock_offset=5.0), bare(3)], {}, []),
 ]
