@@ -23,7 +23,17 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "name": {"type": "str", "required": True},
             "address": {"type": "str", "required": True},
             "host": {"type": "str"},
+            "sans": {"type": "list", "elements": "str", "default": []},
             "info": {"type": "dict"},
+        },
+    },
+    "own": {
+        "type": "dict",
+        "options": {
+            "host": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "address": {"type": "str", "required": True},
+            "sans": {"type": "list", "elements": "str", "default": []},
         },
     },
     "kubernetes_version": {"type": "str", "required": True},
@@ -59,6 +69,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validated, params = self.validate_argument_spec(ARGUMENT_SPEC)
         masters, problems = _masters.masters(params["masters"])
+        problems += _masters.unseen(params["masters"], params["own"]) if params["own"] else []
         verdict = _preflight.judge(masters, self._terms(params, masters, task_vars or {}))
         problems += verdict.problems
         if problems:

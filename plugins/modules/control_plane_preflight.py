@@ -48,11 +48,39 @@ options:
       host:
         description: Its name in the inventory. Without it, that is O(masters[].name).
         type: str
+      sans:
+        description: More names and addresses for its certificates. They are compared with O(own.sans).
+        type: list
+        elements: str
+        default: []
       info:
         description:
           - What M(kubestatic.node.control_plane_info) returned there in the same run, the registered result.
           - May be left out for a master that this run holds back.
         type: dict
+  own:
+    description:
+      - The master that this task runs for, as its own tasks see it. Where its entry in O(masters) has something else, that is refused, as other
+        masters do not see the variables of a play or role.
+    type: dict
+    suboptions:
+      host:
+        description: As O(masters[].host).
+        type: str
+        required: true
+      name:
+        description: As O(masters[].name).
+        type: str
+        required: true
+      address:
+        description: As O(masters[].address).
+        type: str
+        required: true
+      sans:
+        description: As O(masters[].sans).
+        type: list
+        elements: str
+        default: []
   kubernetes_version:
     description: The version of Kubernetes that is wanted, from 1.34 to 1.37, such as V(1.37.2).
     type: str

@@ -94,6 +94,18 @@ def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[st
     return sorted(found, key=lambda master: master.name), problems
 
 
+def unseen(given: Iterable[Mapping[str, t.Any]], own: Mapping[str, t.Any]) -> list[str]:
+    """What a master knows of itself, ``own``, and the others do not, as it is in no inventory."""
+    variables = {"name": "control_plane_node_name", "address": "control_plane_address", "sans": "control_plane_sans"}
+    return [
+        f"{own['host']}: {variable} is {own[option]} in its own tasks and {one[option]} for the other masters; set it in the inventory"
+        " (host_vars, group_vars), as they do not see variables of a play or role"
+        for one in given
+        for option, variable in variables.items()
+        if one["host"] == own["host"] and one[option] != own[option]
+    ]
+
+
 def initial_cluster(given: Sequence[Master], *, port: int) -> str:
     """All masters as etcd's --initial-cluster takes them."""
     return ",".join(sorted(f"{master.name}={_control_plane.url(master.address, port)}" for master in given))

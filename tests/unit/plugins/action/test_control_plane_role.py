@@ -113,6 +113,25 @@ def test_a_cluster_does_not_begin_beside_another_one_with_its_ca(project: Projec
     assert "msg" not in judged(project, bare, *inventories, play=play, kubestatic_hosts="narrow")
 
 
+def test_what_other_masters_have_to_know_is_in_the_inventory(project: Project) -> None:
+    given = {"control_plane_node_name": "{{ inventory_hostname }}.example.org", "control_plane_sans": ["192.0.2.99"]}
+    play = PLAY.replace("  roles:", f"  vars: {json.dumps(given)}\n  roles:")
+    assert judged(project, bare, play=play)["msg"].splitlines()[1:] == [
+        (
+            f"{number}. master1: {variable} is {own} in its own tasks and {theirs} for the other masters; set it in the inventory"
+            " (host_vars, group_vars), as they do not see variables of a play or role"
+        )
+        for number, variable, own, theirs in (
+            (1, "control_plane_node_name", "master1.example.org", "master1"),
+            (2, "control_plane_sans", "['192.0.2.99']", "[]"),
+        )
+    ]
+    play = PLAY.replace("  roles:", "  vars: {control_plane_address: 192.0.2.1}\n  roles:")
+    assert "master1: control_plane_address is 192.0.2.1 in" in judged(project, bare, play=play)["msg"]
+    project.write("group_vars/masters.yml", json.dumps(given))
+    assert "msg" not in judged(project, bare)
+
+
 # ---- variables and templates
 
 
