@@ -116,7 +116,8 @@ class ActionModule(ActionBase):
         return {}
 
     def _desk(self, directory: str, plane: ControlPlane, master: _control_plane.Master) -> Desk:
-        own = _certificate_files.place(self._loader, os.path.join(directory, "masters", master.name), OF_ONE_MASTER)
+        where = _certificate_files.master_directory(directory, master.name)
+        own = _certificate_files.place(self._loader, where, OF_ONE_MASTER)
         held = None
         if master.held:
             held = _certificate_files.held_place(

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible import context
 from ansible.plugins.action import ActionBase
-from ansible_collections.kubestatic.node.plugins.plugin_utils import _masters, _preflight
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _certificate_files, _masters, _preflight
 from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import Master, Terms
 
 Result = dict[str, t.Any]
@@ -23,7 +23,17 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "name": {"type": "str", "required": True},
             "address": {"type": "str", "required": True},
             "host": {"type": "str"},
+            "sans": {"type": "list", "elements": "str", "default": []},
             "info": {"type": "dict"},
+        },
+    },
+    "own": {
+        "type": "dict",
+        "options": {
+            "host": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "address": {"type": "str", "required": True},
+            "sans": {"type": "list", "elements": "str", "default": []},
         },
     },
     "kubernetes_version": {"type": "str", "required": True},
@@ -32,6 +42,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "swap_allowed": {"type": "bool", "default": False},
     "peer_port": {"type": "int", "default": 2380},
     "api_server_port": {"type": "int", "default": 6443},
+    "flags": {"type": "dict", "default": {}},
+    "certificates_directory": {"type": "path"},
     "missing": {"type": "list", "elements": "str"},
     "forks": {"type": "int"},
 }
@@ -44,6 +56,7 @@ _EMPTY: Result = {
     "first_run": False,
     "running": False,
     "etcd_endpoints": [],
+    "cluster_dns": "",
     "actions": [],
 }
 
@@ -56,7 +69,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validated, params = self.validate_argument_spec(ARGUMENT_SPEC)
         masters, problems = _masters.masters(params["masters"])
-        verdict = _preflight.judge(masters, _terms(params, masters, task_vars or {}))
+        problems += _masters.unseen(params["masters"], params["own"]) if params["own"] else []
+        verdict = _preflight.judge(masters, self._terms(params, masters, task_vars or {}))
         problems += verdict.problems
         if problems:
             return {**_EMPTY, "failed": True, "msg": _told(problems), "warnings": verdict.warnings}
@@ -69,26 +83,31 @@ class ActionModule(ActionBase):
             "first_run": verdict.is_first,
             "running": verdict.is_running,
             "etcd_endpoints": verdict.endpoints,
+            "cluster_dns": verdict.cluster_dns,
             "actions": verdict.actions,
             "warnings": verdict.warnings,
         }
 
-
-def _terms(params: dict[str, t.Any], masters: list[Master], variables: dict[str, t.Any]) -> Terms:
-    missing = params["missing"]
-    if missing is None:
-        batch = variables.get("ansible_play_batch", [])
-        missing = [master.host for master in masters if master.host not in batch]
-    return Terms(
-        kubernetes_version=params["kubernetes_version"],
-        etcd_data_dir=params["etcd_data_dir"],
-        encryption=params["encryption"],
-        forks=params["forks"] or context.CLIARGS["forks"],
-        missing=frozenset(missing),
-        swap_allowed=params["swap_allowed"],
-        peer_port=params["peer_port"],
-        api_server_port=params["api_server_port"],
-    )
+    def _terms(self, params: dict[str, t.Any], masters: list[Master], variables: dict[str, t.Any]) -> Terms:
+        missing = params["missing"]
+        if missing is None:
+            batch = variables.get("ansible_play_batch", [])
+            missing = [master.host for master in masters if master.host not in batch]
+        directory = params["certificates_directory"]
+        certificates = self._loader.path_dwim(directory) if directory else ""
+        return Terms(
+            kubernetes_version=params["kubernetes_version"],
+            etcd_data_dir=params["etcd_data_dir"],
+            encryption=params["encryption"],
+            forks=params["forks"] or context.CLIARGS["forks"],
+            missing=frozenset(missing),
+            swap_allowed=params["swap_allowed"],
+            peer_port=params["peer_port"],
+            api_server_port=params["api_server_port"],
+            flags=params["flags"],
+            certificates=certificates,
+            certified=_certificate_files.masters(certificates) if certificates else frozenset(),
+        )
 
 
 def _told(problems: list[str]) -> str:

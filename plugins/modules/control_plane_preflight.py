@@ -16,12 +16,13 @@ description:
   - Takes what M(kubestatic.node.control_plane_info) has told of each master, and says for each of them what is to be done with its
     member of etcd. Where something stands in the way, it fails with all reasons on all masters in one message.
   - A new cluster begins only where no master has data of etcd, none answers, and none remembers that its etcd once had a quorum. A disk that
-    is not mounted looks like a new node, and is refused.
+    is not mounted looks like a new node, and is refused. So are new masters beside others that have certificates of the same CA.
   - In the first run all masters must take part at the same time, because no API server gets ready without etcd's quorum.
   - Also refused are leftovers of other clusters, masters in two clusters, changes of the minor version, kubelets that do not
-    fit, missing programs, swap, ports that are taken, addresses of other machines, masters with the same name, address or machine, clocks that
-    are far apart, and steps of encryption at rest that would make Secrets unreadable.
-  - An even number of masters, clocks that are some seconds apart, and members of etcd that are no masters are warned of.
+    fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the
+    same name, address or machine, clocks that are far apart, and steps of encryption at rest that would make Secrets unreadable.
+  - An even number of masters, clocks that are some seconds apart, members of etcd that are no masters, and a member that is made anew where a
+    disk may only not be mounted, are warned of.
 extends_documentation_fragment:
   - kubestatic.node._attributes
   - kubestatic.node._attributes.info_module
@@ -47,11 +48,39 @@ options:
       host:
         description: Its name in the inventory. Without it, that is O(masters[].name).
         type: str
+      sans:
+        description: More names and addresses for its certificates. They are compared with O(own.sans).
+        type: list
+        elements: str
+        default: []
       info:
         description:
           - What M(kubestatic.node.control_plane_info) returned there in the same run, the registered result.
           - May be left out for a master that this run holds back.
         type: dict
+  own:
+    description:
+      - The master that this task runs for, as its own tasks see it. Where its entry in O(masters) has something else, that is refused, as other
+        masters do not see the variables of a play or role.
+    type: dict
+    suboptions:
+      host:
+        description: As O(masters[].host).
+        type: str
+        required: true
+      name:
+        description: As O(masters[].name).
+        type: str
+        required: true
+      address:
+        description: As O(masters[].address).
+        type: str
+        required: true
+      sans:
+        description: As O(masters[].sans).
+        type: list
+        elements: str
+        default: []
   kubernetes_version:
     description: The version of Kubernetes that is wanted, from 1.34 to 1.37, such as V(1.37.2).
     type: str
@@ -80,6 +109,21 @@ options:
     description: The port of each API server.
     type: int
     default: 6443
+  flags:
+    description:
+      - Flags that the manifests shall have, by component, each by its name without dashes. A list gives one several times, null not at all.
+      - Where a cluster runs, another C(secure-port), C(service-cluster-ip-range) or C(service-account-issuer) of V(kube-apiserver) is refused, and
+        another C(cluster-cidr) of V(kube-controller-manager). A second IP family may be added, C(cluster-cidr) may be set where it was not, and
+        of several issuers one has to be that which signs now.
+      - A service subnet without room, one with the address of a new master, and the first time one that overlaps the pod subnet, are refused,
+        too. Flags that are not given, and all others, are not looked at.
+    type: dict
+    default: {}
+  certificates_directory:
+    description:
+      - The directory on the controller of M(kubestatic.node.control_plane_certificates).
+      - A cluster does not begin where it has certificates of other masters, as theirs has the same CA.
+    type: path
   missing:
     description:
       - Names in the inventory of masters that this run holds back.
@@ -102,6 +146,11 @@ EXAMPLES = r"""
 - name: Judge all masters before anything is touched
   kubestatic.node.control_plane_preflight:
     kubernetes_version: 1.37.2
+    flags:
+      kube-apiserver:
+        service-cluster-ip-range: 10.96.0.0/12
+      kube-controller-manager:
+        cluster-cidr: 10.244.0.0/16
     masters:
       - name: master1
         address: 192.0.2.11
@@ -166,6 +215,13 @@ etcd_endpoints:
   type: list
   elements: str
   sample: ["https://192.0.2.11:2379", "https://192.0.2.12:2379"]
+cluster_dns:
+  description:
+    - The address for the service of the cluster's DNS, which is the tenth of the first service subnet, as with C(kubeadm).
+    - Empty where O(flags) does not tell that subnet.
+  returned: always
+  type: str
+  sample: 10.96.0.10
 actions:
   description: What is to be done with etcd's members, in sentences. Empty where nothing is.
   returned: always

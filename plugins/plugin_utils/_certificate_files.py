@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -41,6 +42,21 @@ def held_place(loader: DataLoader, directory: str, names: Iterable[str], *, mast
             " same run of Ansible, as its copies last no longer, or say new for a master that is not there yet"
         )
     return Place(f"{master}:", _texts(loader, os.path.join(directory, ""), names), is_node=True)
+
+
+def masters(directory: str) -> frozenset[str]:
+    """The names of the masters that have a directory in it."""
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        os.scandir(master_directory(directory, "")) as found,
+    ):
+        return frozenset(entry.name for entry in found if entry.is_dir())
+    return frozenset()
+
+
+def master_directory(directory: str, name: str) -> str:
+    """Where the files of one master are."""
+    return os.path.join(directory, "masters", name)
 
 
 def forget_held(directory: str) -> None:

@@ -55,7 +55,10 @@ class Master(t.NamedTuple):
 
 
 class Terms(t.NamedTuple):
-    """What is wanted, and how the run goes. ``missing``: hosts that the run holds back."""
+    """What is wanted, and how the run goes. ``missing``: hosts that the run holds back. ``flags``: component -> name -> value.
+
+    ``certified``: names of masters that have a directory in ``certificates``, the controller's directory of those of all masters.
+    """
 
     kubernetes_version: str
     etcd_data_dir: str
@@ -65,6 +68,9 @@ class Terms(t.NamedTuple):
     swap_allowed: bool
     peer_port: int
     api_server_port: int
+    flags: Mapping[str, Mapping[str, t.Any]]
+    certificates: str
+    certified: frozenset[str]
 
 
 def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[str]]:
@@ -86,6 +92,18 @@ def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[st
     if not found:
         problems.append("masters: is empty; name at least one master")
     return sorted(found, key=lambda master: master.name), problems
+
+
+def unseen(given: Iterable[Mapping[str, t.Any]], own: Mapping[str, t.Any]) -> list[str]:
+    """What a master knows of itself, ``own``, and the others do not, as it is in no inventory."""
+    variables = {"name": "control_plane_node_name", "address": "control_plane_address", "sans": "control_plane_sans"}
+    return [
+        f"{own['host']}: {variable} is {own[option]} in its own tasks and {one[option]} for the other masters; set it in the inventory"
+        " (host_vars, group_vars), as they do not see variables of a play or role"
+        for one in given
+        for option, variable in variables.items()
+        if one["host"] == own["host"] and one[option] != own[option]
+    ]
 
 
 def initial_cluster(given: Sequence[Master], *, port: int) -> str:

@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _etcd
-from ansible_collections.kubestatic.node.plugins.plugin_utils import _preflight_etcd, _preflight_nodes
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _preflight_etcd, _preflight_flags, _preflight_nodes
 from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import (
     BOOTSTRAP,
     JOIN,
@@ -41,6 +41,7 @@ class Verdict(t.NamedTuple):
     endpoints: list[str]
     actions: list[str]
     is_running: bool
+    cluster_dns: str
 
     @property
     def is_first(self) -> bool:
@@ -54,14 +55,17 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
     decision = _preflight_etcd.decide(masters, terms)
     phases = decision.phases
     late, clock_warnings = _clocks(heard)
+    cluster_dns, subnet_problems = _preflight_flags.subnets(masters, phases, terms.flags)
     return Verdict(
         problems=[
             *_version(terms),
             *_doubles(masters),
             *_not_heard(masters, terms),
             *_held_back(masters, phases, terms),
+            *_second_cluster(masters, phases, terms),
             *(one for master in heard for one in _preflight_nodes.problems(master, phases.get(master.name), terms)),
             *late,
+            *subnet_problems,
             *decision.problems,
             *_preflight_nodes.encryption_problems(masters, phases, terms.encryption),
         ],
@@ -75,6 +79,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
         endpoints=_endpoints(decision),
         actions=_actions(phases),
         is_running=bool(decision.answering),
+        cluster_dns=cluster_dns,
     )
 
 
@@ -178,6 +183,20 @@ def _held_back(masters: Sequence[Master], phases: Mapping[str, str], terms: Term
             f" at a time; run with --forks {len(masters)}"
         )
     return found
+
+
+def _second_cluster(masters: Sequence[Master], phases: Mapping[str, str], terms: Terms) -> list[str]:
+    """Masters of an existing cluster that a narrower group leaves out can say nothing of it, but their certificates do."""
+    others = sorted(terms.certified - {master.name for master in masters})
+    if not others or BOOTSTRAP not in phases.values():
+        return []
+    return [
+        (
+            f"this would begin a cluster on {listed(master.name for master in masters)}, and {terms.certificates} has certificates of"
+            f" {listed(others)}, too: beside their cluster it would be a second one with the same CA; have all masters of that cluster in"
+            f" this run, or give another directory; where it is gone, remove them from {terms.certificates}/masters"
+        )
+    ]
 
 
 def _clocks(heard: Iterable[Master]) -> tuple[list[str], list[str]]:

@@ -138,6 +138,12 @@ def _running(masters: Sequence[Master], answering: Sequence[Master], terms: Term
     known = [_member(master, members, terms) for master in masters]
     strangers = [one["name"] or one["id"] for one in members if one not in known]
     warnings = [
+        f"{master.name}: etcd had its data in {terms.etcd_data_dir}, which has none now, so its member is made anew; where a disk is"
+        " not mounted there, mount it before the run, which keeps the member: afterwards what the disk has is of no use"
+        for master in masters
+        if phases.get(master.name) == REBUILD and master.etcd["proven"]
+    ]
+    warnings += [
         f"etcd has the member {name}, which is no master here; where it is gone for good, remove it, as it counts for the quorum"
         for name in strangers
     ]

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""What stands in the way on one master: programs, versions, swap, ports, leftovers, encryption."""
+"""What stands in the way on one master: programs, versions, swap, ports, manifests, leftovers, encryption."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.kubestatic.node.plugins.plugin_utils import _preflight_flags
 from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import (
     BOOTSTRAP,
     JOIN,
@@ -164,6 +165,7 @@ def _manifests(master: Master, phase: str | None, terms: Terms) -> list[str]:
                 f"the API server is {image}, and kubernetes_version is {terms.kubernetes_version}: another minor is an upgrade,"
                 f" which is not done here; set a kubernetes_version of 1.{have}"
             )
+        found += _preflight_flags.changes(master, terms.flags)
     return found
 
 

@@ -102,13 +102,15 @@ def project(tmp_path: pathlib.Path) -> Project:
         (installed / "plugins" / name).symlink_to(COLLECTION / "plugins" / name)
     (installed / "playbooks").symlink_to(COLLECTION / "playbooks")
     (installed / "roles").mkdir()
-    (installed / "roles" / "static_pods").symlink_to(COLLECTION / "roles" / "static_pods")
+    for name in ("static_pods", "control_plane"):
+        (installed / "roles" / name).symlink_to(COLLECTION / "roles" / name)
     # There is no kubelet here that the playbook's other role could configure.
     (installed / "roles" / "kubelet" / "tasks").mkdir(parents=True)
     (installed / "roles" / "kubelet" / "tasks" / "main.yml").write_text("[]\n")
     for name in ("static_pod", "static_pods"):
         (modules / f"{name}.py").write_bytes((here / "recorder.py").read_bytes())
-    for name in ("node_files", "control_plane_info"):
+    # The last two are named by a role alone, and would refuse what it gives them.
+    for name in ("node_files", "control_plane_info", "kubelet_config", "etcd_member"):
         (modules / f"{name}.py").write_bytes((here / "file_recorder.py").read_bytes())
     for name in ("control_plane_certificates", "control_plane_preflight"):
         (modules / f"{name}.py").symlink_to(COLLECTION / "plugins" / "modules" / f"{name}.py")

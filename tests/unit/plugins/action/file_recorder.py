@@ -16,7 +16,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"files": {"type": "raw", "no_log": True}, "directory_mode": {"type": "str"}},
+        argument_spec={
+            "files": {"type": "raw", "no_log": True},
+            "directory_mode": {"type": "str"},
+            **{name: {"type": "raw"} for name in ("address", "etcd_data_dir", "ports")},
+        },
         supports_check_mode=True,
     )
     node = pathlib.Path(os.environ["NODE_DIR"])

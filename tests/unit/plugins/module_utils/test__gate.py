@@ -198,6 +198,16 @@ def test_it_stays_shut(world: World) -> None:
     )
 
 
+def test_members_that_no_endpoint_names_are_asked_and_named(world: World) -> None:
+    [first], [second], [third] = (world.etcd.urls(f"node{number}") for number in (1, 2, 3))
+    world.require(etcd_endpoints=[first])
+    world.etcd.join("https://192.0.2.14:2380", is_learner=False)
+    assert world.refused(etcd_endpoints=[first]).endswith(
+        "etcd: 4 voting members, quorum 3; healthy without node1: 2 (the member at https://192.0.2.14:2380 has not started;"
+        f" node2 {second}; node3 {third})"
+    )
+
+
 def test_it_waits(world: World) -> None:
     world.status = 500
 

@@ -134,6 +134,9 @@ def judge(
         "swap_allowed": False,
         "peer_port": 2380,
         "api_server_port": 6443,
+        "flags": {},
+        "certificates": "/certificates",
+        "certified": frozenset(),
     }
     verdict = _preflight.judge(masters, Terms(**{**usual, **terms}))
     return verdict, problems + verdict.problems

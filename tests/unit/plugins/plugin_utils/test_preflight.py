@@ -64,6 +64,11 @@ PHASES: list[tuple[str, list[Facts | None], list[str]]] = [
     ),
     ("data and memory are lost", [master(1), master(2), bare(3)], [K, K, R]),
     ("a first run left one behind", [master(1), master(2), attempt(3, etcd__data=False)], [K, K, R]),
+    (
+        "two of five have lost their data",
+        [*(master(n, **seeing(1, 2, 3, 4, 5)) for n in (1, 2, 3)), bare(4), silent(5, etcd__data=False)],
+        [K, K, K, R, R],
+    ),
     ("two new ones", [master(1, **seeing(1)), bare(2), bare(3)], [K, J, J]),
     ("a new one, while one is down", [master(1, **seeing(1, 2)), master(2, **seeing(1, 2)), bare(3)], [K, K, J]),
     ("added, not started", [*(master(n, **seeing(1, 2, more=[UNSTARTED])) for n in (1, 2)), bare(3)], [K, K, R]),
@@ -282,6 +287,12 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         ["master2 and master3 cannot join etcd, as 1 of 3 members with a vote answer here and 2 have to; start etcd"],
     ),
     (
+        "one of five has, two are down",
+        [*(master(n, **seeing(1, 2, 3, 4, 5)) for n in (1, 2)), silent(3), silent(4), bare(5)],
+        {},
+        ["master5 cannot join etcd, as 2 of 5 members with a vote answer here and 3 have to"],
+    ),
+    (
         "a rebuild with the others held back",
         [master(1), None, bare(3)],
         {},
@@ -307,6 +318,18 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         ],
     ),
     ("two are held back", [bare(1), None, None], {}, ["master2 and master3 are not in it"]),
+    (
+        "others have certificates",
+        [bare(1)],
+        {"certified": frozenset(["master3", "master1", "master2"])},
+        [
+            (
+                "this would begin a cluster on master1, and /certificates has certificates of master2 and master3, too: beside their cluster it"
+                " would be a second one with the same CA; have all masters of that cluster in this run, or give another directory; where it is"
+                " gone, remove them from /certificates/masters"
+            )
+        ],
+    ),
     ("a first run goes on with one held back", [attempt(1), attempt(2), None], {}, ["and master3 is not in it"]),
     ("heard, and held back since", all_of(bare), {"missing": frozenset(["master2"])}, ["and master2 is not in it"]),
     (
@@ -523,6 +546,8 @@ FINE: list[tuple[str, list[Facts | None], Facts]] = [
     ("no machine ids", all_of(bare, machine_id=""), {}),
     ("an old kubelet", [bare(1, kubelet_version="1.34.0")], {}),
     ("enough forks", all_of(bare), {"forks": 3}),
+    ("their own certificates", all_of(bare), {"certified": frozenset(["master1", "master2", "master3"])}),
+    ("certificates of others later", all_of(master), {"certified": frozenset(["master9"])}),
     ("few forks later", all_of(master), {"forks": 1}),
     ("another patch", all_of(master), {"kubernetes_version": "1.37.9"}),
     ("the kubelet's own port", [bare(1, listening=[{"port": 10250, "process": "kubelet"}])], {}),
@@ -581,6 +606,19 @@ WARNED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
             "etcd has the member master9, which is no master here; where it is gone for good, remove it, as it counts for the quorum"
         ],
     ),
+    (
+        "a disk that may not be mounted",
+        [master(1), master(2), silent(3, etcd__data=False)],
+        {},
+        [
+            (
+                "master3: etcd had its data in /var/lib/etcd, which has none now, so its member is made anew; where a disk is not mounted"
+                " there, mount it before the run, which keeps the member: afterwards what the disk has is of no use"
+            )
+        ],
+    ),
+    ("a new machine", [master(1), master(2), bare(3)], {}, []),
+    ("one that never was a member", [*(master(n, **seeing(1, 2)) for n in (1, 2)), bare(3, etcd__proven=True)], {}, []),
     ("nothing", all_of(master), {}, []),
     ("clocks that agree", [bare(1), bare(2, clock_offset=5.0), bare(3)], {}, []),
 ]
@@ -671,6 +709,213 @@ def test_encryption_goes_step_by_step(told: list[Facts | None], wanted: str, par
     _verdict, problems = judge(told, encryption=wanted)
     assert len(problems) == bool(part), problems
     assert all(part in problem for problem in problems), problems
+
+
+# ---- flags that a running cluster has to keep
+
+API, MANAGER = "kube-apiserver", "kube-controller-manager"
+RANGE, PORT, ISSUER, PODS = "service-cluster-ip-range", "secure-port", "service-account-issuer", "cluster-cidr"
+DUAL = "10.96.0.0/12,2001:db8:1::/108"
+
+# The flag, what a running manifest and the wanted one have (None: not given), and a part of the sentence, if any.
+LASTING: list[tuple[str, t.Any, t.Any, str]] = [
+    (PORT, "6443", 6443, ""),
+    (PORT, None, "6443", ""),
+    (PORT, "6443", None, ""),
+    (PORT, ["7443", "6443"], 6443, ""),
+    (
+        PORT,
+        "6443",
+        "7443",
+        (
+            "master1: kube-apiserver has --secure-port=6443, and 7443 is wanted: nodes, kubeconfigs and the other masters know the old one;"
+            " keep 6443, and have another port at a load balancer"
+        ),
+    ),
+    (PORT, None, 7443, "has --secure-port=6443, and 7443 is wanted"),
+    (PORT, "7443", None, "has --secure-port=7443, and 6443 is wanted"),
+    (RANGE, "10.96.0.0/12", "10.96.0.0/12", ""),
+    (RANGE, "10.96.0.0/12", "10.96.0.1/12", ""),
+    (RANGE, "10.96.0.0/12", " 10.96.0.0/12 , 2001:DB8:1:0::/108", ""),
+    (RANGE, DUAL, "10.96.0.0/12, 2001:db8:1::/108", ""),
+    (RANGE, None, "10.0.0.0/24", ""),
+    (
+        RANGE,
+        "10.96.0.0/12",
+        "10.32.0.0/12",
+        (
+            "master1: kube-apiserver has --service-cluster-ip-range=10.96.0.0/12, and 10.32.0.0/12 is wanted: services keep the addresses that"
+            " they have; keep 10.96.0.0/12, behind which a second IP family may be added"
+        ),
+    ),
+    (RANGE, "10.96.0.0/12", "10.96.0.0/16", "and 10.96.0.0/16 is wanted"),
+    (RANGE, "10.96.0.0/12", "2001:db8:1::/108,10.96.0.0/12", "and 2001:db8:1::/108,10.96.0.0/12 is wanted"),
+    (RANGE, DUAL, "10.96.0.0/12", "and 10.96.0.0/12 is wanted"),
+    (RANGE, "10.96.0.0/12", None, "and 10.0.0.0/24 is wanted"),
+    (ISSUER, "https://a", "https://a", ""),
+    (ISSUER, "https://a", ["https://b", "https://a"], ""),
+    (ISSUER, ["https://b", "https://a"], ["https://b"], ""),
+    (
+        ISSUER,
+        "https://a",
+        "https://b",
+        (
+            "master1: kube-apiserver has --service-account-issuer=https://a, and https://b is wanted: the tokens of all pods would be refused;"
+            " keep https://a, or give both as a list, that one first, and swap them in a later run"
+        ),
+    ),
+    (
+        ISSUER,
+        ["https://b", "https://a"],
+        "https://a",
+        "has --service-account-issuer=https://b, and https://a is wanted",
+    ),
+    (ISSUER, "https://a", None, "and none is wanted"),
+    (ISSUER, "https://a", ["https://b", "https://c"], "and https://b and https://c is wanted"),
+    (PODS, "10.244.0.0/16", "10.244.0.0/16", ""),
+    (PODS, "10.244.0.0/16", "10.244.0.0/16,2001:db8:2::/56", ""),
+    (PODS, None, "10.244.0.0/16", ""),
+    (PODS, None, "", ""),
+    (
+        PODS,
+        "10.244.0.0/16",
+        "10.0.0.0/16",
+        (
+            "master1: kube-controller-manager has --cluster-cidr=10.244.0.0/16, and 10.0.0.0/16 is wanted: nodes keep the parts of it that they"
+            " have, and the controller manager ends where one is outside; keep 10.244.0.0/16,"
+        ),
+    ),
+    (PODS, "10.244.0.0/16", "", "and none is wanted"),
+    (PODS, "10.244.0.0/16", "nonsense", "and nonsense is wanted"),
+]
+
+
+@pytest.mark.parametrize(("flag", "have", "want", "part"), LASTING)
+def test_a_running_cluster_keeps_what_it_cannot_change(flag: str, have: t.Any, want: t.Any, part: str) -> None:
+    component = MANAGER if flag == PODS else API
+    running = {**pod(component), "flags": {} if have is None else {flag: have}}
+    told: list[Facts | None] = [
+        master(1, **{f"pods__{component.replace('-', '_')}": running}),
+        master(2, pods__kube_apiserver=None, pods__kube_controller_manager=None),
+        None,
+    ]
+    _verdict, problems = judge(told, flags={component: {flag: want}})
+    assert len(problems) == bool(part), problems
+    assert all(part in problem for problem in problems), problems
+    # What nobody names may stay.
+    assert judge(told, flags={component: {}})[1] == judge(told)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [
+        ([master(1), master(2), silent(3)], 3),
+        ([master(1), master(2), silent(3, etcd__data=False)], 3),
+        ([*(master(n, **seeing(1, 2, more=[LEARNER])) for n in (1, 2)), attempt(3)], 3),
+        (all_of(attempt), 0),
+        (all_of(bare), 0),
+    ],
+)
+def test_only_a_running_cluster_has_anything_to_keep(told: list[Facts | None], count: int) -> None:
+    problems = judge(told, flags={API: {PORT: 7443}})[1]
+    assert len(problems) == count and all("--secure-port=6443" in problem for problem in problems), problems
+
+
+def test_a_broken_manifest_says_nothing_of_flags() -> None:
+    broken = {**pod(API), "problem": "is empty"}
+    problems = judge([master(1, pods__kube_apiserver=broken, **seeing(1))], flags={API: {PORT: 7443}})[1]
+    assert problems == ["master1: /etc/kubernetes/manifests/kube-apiserver.yaml: is empty"]
+
+
+# ---- subnets
+
+# Those of services and of pods, the address of the cluster's DNS, and parts of the problems.
+SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
+    ("10.96.0.0/12", "", "10.96.0.10", []),
+    ("10.32.0.7/16", "10.244.0.0/16", "10.32.0.10", []),
+    (" 2001:db8:1::/108 , 10.96.0.0/12", "2001:db8:2::/56,10.244.0.0/16", "2001:db8:1::a", []),
+    (None, "", "10.0.0.10", []),
+    ("10.96.0.0/28", "", "10.96.0.10", []),
+    (
+        "10.96.0.0/29",
+        "10.244.0.0",
+        "",
+        [
+            (
+                "the service subnet 10.96.0.0/29 has no room for services; give one such as 10.96.0.0/12, for dual stack with one of the other"
+                " IP family behind a comma"
+            ),
+            "the pod subnet 10.244.0.0 is no subnet; give one such as 10.244.0.0/16, for dual stack with",
+        ],
+    ),
+    *(
+        (bad, "", "", [f"the service subnet {bad} has no room"])
+        for bad in ("10.96.0.0", "10.96.0.0/255.240.0.0", "nonsense/12", "10.96.0.0/12,", "10.96.0.0/16,10.97.0.0/16")
+    ),
+    (
+        "10.96.0.0/12,2001:db8:1::/108",
+        "10.100.0.0/16,2001:db8::/32",
+        "10.96.0.10",
+        [
+            (
+                "the service subnet 10.96.0.0/12 and the pod subnet 10.100.0.0/16 overlap, so an address could be that of a service and of a pod;"
+                " give subnets that have none in common"
+            ),
+            "the service subnet 2001:db8:1::/108 and the pod subnet 2001:db8::/32 overlap",
+        ],
+    ),
+    (
+        "192.0.2.8/30",
+        "",
+        "",
+        ["the service subnet 192.0.2.8/30 has no room"],
+    ),
+    (
+        "192.0.0.0/22",
+        "",
+        "192.0.0.10",
+        [
+            (
+                "master1: its address 192.0.2.11 is in the service subnet 192.0.0.0/22, so no node would reach it; give another service"
+                " subnet"
+            ),
+            "master2: its address",
+            "master3: its address",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("services", "pods", "dns", "parts"), SUBNETS)
+def test_subnets(services: str | None, pods: str, dns: str, parts: list[str]) -> None:
+    flags = {API: {RANGE: services}, MANAGER: {PODS: pods}}
+    verdict, problems = judge(all_of(bare), flags=flags)
+    assert len(problems) == len(parts), problems
+    assert all(problem.startswith(part) for problem, part in zip(problems, parts, strict=True)), problems
+    assert verdict.cluster_dns == dns
+
+
+def test_what_a_running_cluster_has_is_not_held_against_it() -> None:
+    flags = {API: {RANGE: "192.0.0.0/22"}, MANAGER: {PODS: "192.0.0.0/16"}}
+    running = {
+        "pods__kube_apiserver": pod(API, service_cluster_ip_range="192.0.0.0/22"),
+        "pods__kube_controller_manager": pod(MANAGER, cluster_cidr="192.0.0.0/16"),
+    }
+    assert judge(all_of(master, **running), flags=flags)[1] == []
+    # But one that joins would be cut off by it.
+    told = [*(master(n, **running, **seeing(1, 2)) for n in (1, 2)), bare(3)]
+    [problem] = judge(told, flags=flags)[1]
+    assert problem.startswith("master3: its address 192.0.2.13 is in the service subnet")
+
+
+def test_without_subnets_there_is_no_address_of_dns() -> None:
+    verdict, problems = judge(all_of(bare), flags={API: {}, MANAGER: {PODS: "nonsense"}})
+    assert (verdict.cluster_dns, problems) == ("", [])
+
+
+def test_an_address_that_is_none_is_in_no_subnet() -> None:
+    problems = judge([bare(1)], given={1: {"address": "m"}}, flags={API: {RANGE: "10.96.0.0/12"}})[1]
+    assert [problem.partition(";")[0] for problem in problems] == ["masters[0].address: 'm' is no IP address"]
 
 
 # ---- what is returned beside the phases

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: kubestatic.node contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: may change without notice.
+"""Flags that a running cluster has to keep, and what subnets a cluster can have."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import BOOTSTRAP, JOIN, Master, listed
+
+# Component -> name -> value, as in a manifest: a list gives a flag several times, None not at all.
+Flags = Mapping[str, Mapping[str, t.Any]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_ISSUER, _SERVICES, _PODS = "service-account-issuer", "service-cluster-ip-range", "cluster-cidr"
+_DNS = 10
+# What is in force without a flag (kube-apiserver's pkg/kubeapiserver/options/options.go and serving.go).
+_DEFAULTS = {"secure-port": "6443", _SERVICES: "10.0.0.0/24"}
+
+
+_SECOND_FAMILY = "keep {}, behind which a second IP family may be added"
+# Component and flag -> why a running cluster needs it, and what to do.
+_LASTING = {
+    ("kube-apiserver", "secure-port"): (
+        "nodes, kubeconfigs and the other masters know the old one; keep {}, and have another port at a load balancer"
+    ),
+    ("kube-apiserver", _SERVICES): f"services keep the addresses that they have; {_SECOND_FAMILY}",
+    ("kube-apiserver", _ISSUER): (
+        "the tokens of all pods would be refused; keep {}, or give both as a list, that one first, and swap them in a later"
+        " run"
+    ),
+    ("kube-controller-manager", _PODS): (
+        "nodes keep the parts of it that they have, and the controller manager ends where one is outside;"
+        f" {_SECOND_FAMILY}"
+    ),
+}
+
+
+def changes(master: Master, wanted: Flags) -> list[str]:
+    """What is wanted and would break the running cluster that this master belongs to. What `wanted` does not name may stay."""
+    found = []
+    for (component, name), why in _LASTING.items():
+        pod, flags = master.pod(component), wanted.get(component, {})
+        if not pod or pod["problem"] or name not in flags:
+            continue
+        have, want = _values(name, pod["flags"].get(name)), _values(name, flags[name])
+        if have and not _is_kept(name, have, want):
+            found.append(
+                f"{component} has --{name}={have[0]}, and {listed(want) if want else 'none'} is wanted: {why.format(have[0])}"
+            )
+    return found
+
+
+def subnets(masters: Sequence[Master], phases: Mapping[str, str], wanted: Flags) -> tuple[str, list[str]]:
+    """The address of the cluster's DNS, and what is wrong with the subnets. Without any wanted there is neither.
+
+    It is the tenth of the first service subnet (kubeadm's GetDNSIP in cmd/kubeadm/app/constants/constants.go).
+    """
+    if _SERVICES not in wanted.get("kube-apiserver", {}):
+        return "", []
+    of_services = _values(_SERVICES, wanted["kube-apiserver"][_SERVICES])
+    of_pods = _values(_PODS, wanted.get("kube-controller-manager", {}).get(_PODS))
+    services, pods = _subnets(of_services), _subnets(of_pods)
+    both = "for dual stack with one of the other IP family behind a comma"
+    found = []
+    if not services or services[0].num_addresses <= _DNS:
+        found.append(
+            f"the service subnet {of_services[0]} has no room for services; give one such as 10.96.0.0/12, {both}"
+        )
+    if of_pods and not pods:
+        found.append(f"the pod subnet {of_pods[0]} is no subnet; give one such as 10.244.0.0/16, {both}")
+    if found:
+        return "", found
+    # In a running cluster nobody could change it, and the controller manager leaves out what is of services.
+    if BOOTSTRAP in phases.values():
+        found += [
+            f"the service subnet {service} and the pod subnet {pod} overlap, so an address could be that of a service and of a pod; give"
+            " subnets that have none in common"
+            for service in services
+            for pod in pods
+            if service.overlaps(pod)
+        ]
+    found += [
+        f"{master.name}: its address {master.address} is in the service subnet {service}, so no node would reach it; give another"
+        " service subnet"
+        for master in masters
+        for service in services
+        if phases.get(master.name) in (BOOTSTRAP, JOIN) and _has(service, master.address)
+    ]
+    return str(services[0][_DNS]), found
+
+
+def _has(subnet: Network, address: str) -> bool:
+    own = _network(f"{address}/{subnet.max_prefixlen}")
+    return not isinstance(own, str) and subnet.overlaps(own)
+
+
+def _subnets(given: Sequence[str]) -> list[Network]:
+    """One, or one of each IP family, as flags take them. Empty for anything else."""
+    found = _networks(given)
+    subnets_there = [one for one in found if not isinstance(one, str)]
+    return subnets_there if len({one.version for one in subnets_there}) == len(found) else []
+
+
+def _is_kept(name: str, have: Sequence[str], want: Sequence[str]) -> bool:
+    if name in (_SERVICES, _PODS):
+        old, new = _networks(have), _networks(want)
+        return new[: len(old)] == old
+    return have[0] in want
+
+
+def _values(name: str, given: t.Any) -> list[str]:
+    """A flag's values that count: of issuers all, the first of which signs, and of anything else the last."""
+    found = [str(one) for one in (given if isinstance(given, list) else [given]) if one not in (None, "")]
+    found = found or [_DEFAULTS[name]] if name in _DEFAULTS else found
+    return found if name == _ISSUER else found[-1:]
+
+
+def _networks(given: Sequence[str]) -> list[Network | str]:
+    """The subnets that a flag names; what is none, as it is."""
+    return [_network(part.strip()) for text in given for part in text.split(",")]
+
+
+def _network(text: str) -> Network | str:
+    bits = text.partition("/")[2]
+    try:
+        # Kubernetes takes neither an address alone nor a mask.
+        return ipaddress.ip_network(text, strict=False) if bits.isdigit() else text
+    except ValueError:
+        return text
