@@ -343,6 +343,18 @@ def test_a_bad_flag_reaches_one_master_alone_which_goes_back(cluster: Cluster) -
     cluster.good(control_plane_kube_apiserver_flags={"v": 1})
 
 
+def test_a_bad_audit_policy_reaches_one_master_alone_which_goes_back(cluster: Cluster) -> None:
+    before = cluster.containers()
+    bad = [{"level": "NoSuchLevel"}]
+    played = cluster.play(control_plane_kube_apiserver_flags={"v": 1}, control_plane_audit_rules=bad)
+    assert played.code != 0
+    assert "NoSuchLevel" in played.text and "is in force again and its pod runs" in played.text
+    cluster.require_well()
+    after = cluster.containers()
+    assert [name for name in before if before[name] != after[name]] == ["node1"]
+    assert not cluster.good(control_plane_kube_apiserver_flags={"v": 1}).changed
+
+
 def test_a_master_that_was_off_is_as_it_was(cluster: Cluster) -> None:
     cluster.masters[1].lose_power()
     cluster.require_well()

@@ -48,6 +48,10 @@ VARIABLES: dict[str, t.Any] = {
     "control_plane_kube_apiserver_extra_mounts": [],
     "control_plane_kube_controller_manager_extra_mounts": [],
     "control_plane_kube_scheduler_extra_mounts": [],
+    "control_plane_etcd_env": [],
+    "control_plane_kube_apiserver_env": [],
+    "control_plane_kube_controller_manager_env": [],
+    "control_plane_kube_scheduler_env": [],
     "control_plane_api_server_sans": [],
 }
 
@@ -215,9 +219,13 @@ def test_what_the_role_adds_stays_with_kubeadm_upgrade() -> None:
         control_plane_kube_apiserver_extra_mounts=[
             {"name": "more", "hostPath": "/a", "mountPath": "/b", "pathType": "File"}
         ],
+        control_plane_kube_apiserver_env=[{"name": "NO_PROXY", "value": "*"}],
+        control_plane_etcd_env=[{"name": "GOMAXPROCS", "value": "2"}],
     )
+    assert found["etcd"]["local"]["extraEnvs"] == [{"name": "GOMAXPROCS", "value": "2"}]
     assert found["apiServer"] == {
         "extraArgs": [{"name": "profiling", "value": "false"}],
+        "extraEnvs": [{"name": "NO_PROXY", "value": "*"}],
         "extraVolumes": [
             {"name": "own", "hostPath": "/own", "mountPath": "/own", "readOnly": False, "pathType": ""},
             {"name": "more", "hostPath": "/a", "mountPath": "/b", "readOnly": True, "pathType": "File"},

@@ -152,6 +152,8 @@ def variables(**more: t.Any) -> dict[str, t.Any]:
     facts = {
         "control_plane_info": {"facts": running(1) | {"ca_directories": []}},
         "control_plane_address": "192.0.2.11",
+        # Lookups need more than a templar; tests/integration has them.
+        "control_plane_kube_apiserver_files": {},
     }
     return {**files[0], **files[1], **known, **facts, **more}
 
@@ -201,3 +203,10 @@ def test_a_master_is_rebuilt_only_where_the_others_have_a_quorum() -> None:
         "api_servers": [f"https://{address}:6443" for address in addresses[1:]],
         "timeout": 120,
     }
+
+
+def test_an_api_server_is_told_of_its_files() -> None:
+    found = {"audit-policy-file": {"path": "/etc/a-1.yaml", "content": "a"}}
+    known = {"control_plane_kube_apiserver_files": found}
+    assert flags("kube-apiserver", **known)["audit-policy-file"] == "/etc/a-1.yaml"
+    assert "authentication-config" not in flags("kube-apiserver", **known)
