@@ -345,7 +345,8 @@ def test_a_bad_flag_reaches_one_master_alone_which_goes_back(cluster: Cluster) -
 
 
 def test_a_bad_audit_policy_reaches_one_master_alone_which_goes_back(cluster: Cluster) -> None:
-    before = cluster.containers()
+    """Its file is on all masters, and no API server reads it, whenever it is started again."""
+    before, traces = cluster.containers(), cluster.traces()
     bad = [{"level": "NoSuchLevel"}]
     played = cluster.play(control_plane_kube_apiserver_flags={"v": 1}, control_plane_audit_rules=bad)
     assert played.code != 0
@@ -353,6 +354,17 @@ def test_a_bad_audit_policy_reaches_one_master_alone_which_goes_back(cluster: Cl
     cluster.require_well()
     after = cluster.containers()
     assert [name for name in before if before[name] != after[name]] == ["node1"]
+    for node, old, new in zip(cluster.masters, traces, cluster.traces(), strict=True):
+        # Manifests and the files that they name are as they were.
+        [line] = set(old.splitlines()) ^ set(new.splitlines())
+        path = line.split()[-1]
+        assert path.startswith("/etc/kubernetes/kube-apiserver/audit-policy-")
+        policy = _flags(yaml.safe_load(node.sh(f"cat {MANIFESTS}/kube-apiserver.yaml")))["audit-policy-file"]
+        [container] = node.running("kube-apiserver")
+        pid = node.crictl(f"inspect {container}")["info"]["pid"]
+        assert policy != path and f"--audit-policy-file={policy}" in node.sh(f"cat /proc/{pid}/cmdline").split("\0")
+        # A master that is made anew does not get it again.
+        node.sh(f"rm {path}")
     assert not cluster.good(control_plane_kube_apiserver_flags={"v": 1}).changed
 
 

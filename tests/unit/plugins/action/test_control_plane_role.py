@@ -152,7 +152,7 @@ def variables(**more: t.Any) -> dict[str, t.Any]:
     facts = {
         "control_plane_info": {"facts": running(1) | {"ca_directories": []}},
         "control_plane_address": "192.0.2.11",
-        # Lookups need more than a templar; tests/integration has them.
+        # Lookups need more than a templar; test_control_plane_files.py has them.
         "control_plane_kube_apiserver_files": {},
     }
     return {**files[0], **files[1], **known, **facts, **more}
