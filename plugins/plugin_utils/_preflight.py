@@ -66,6 +66,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
             *(one for master in heard for one in _preflight_nodes.problems(master, phases.get(master.name), terms)),
             *late,
             *subnet_problems,
+            *_preflight_flags.excluded(terms.flags),
             *decision.problems,
             *_preflight_nodes.encryption_problems(masters, phases, terms.encryption),
         ],

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""Flags that a running cluster has to keep, and what subnets a cluster can have."""
+"""Flags that a running cluster has to keep, those that exclude each other, and what subnets a cluster can have."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ def changes(master: Master, wanted: Flags) -> list[str]:
                 f"{component} has --{name}={have[0]}, and {listed(want) if want else 'none'} is wanted: {why.format(have[0])}"
             )
     return found
+
+
+def excluded(wanted: Flags) -> list[str]:
+    """Flags with which no API server would start (validateOIDCOptions in pkg/kubeapiserver/options/authentication.go)."""
+    flags = [name for name, value in wanted.get("kube-apiserver", {}).items() if value not in (None, [])]
+    of_oidc = sorted(name for name in flags if name.startswith("oidc-"))
+    if not of_oidc or "authentication-config" not in flags:
+        return []
+    return [
+        (
+            f"kube-apiserver takes no {listed(of_oidc)} beside authentication-config; name the provider in"
+            " control_plane_jwt_authenticators instead, the list jwt of that file"
+        )
+    ]
 
 
 def subnets(masters: Sequence[Master], phases: Mapping[str, str], wanted: Flags) -> tuple[str, list[str]]:

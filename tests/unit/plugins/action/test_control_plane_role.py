@@ -132,6 +132,15 @@ def test_what_other_masters_have_to_know_is_in_the_inventory(project: Project) -
     assert "msg" not in judged(project, bare)
 
 
+def test_a_provider_of_tokens_is_no_flag(project: Project) -> None:
+    given = {"oidc-issuer-url": "https://login.example.org", "oidc-client-id": "kubernetes"}
+    message = judged(project, bare, control_plane_kube_apiserver_flags=given)["msg"]
+    assert "nothing was touched" in message and "control_plane_jwt_authenticators" in message
+    assert "msg" not in judged(
+        project, bare, control_plane_kube_apiserver_flags={**given, "authentication-config": None}
+    )
+
+
 # ---- variables and templates
 
 

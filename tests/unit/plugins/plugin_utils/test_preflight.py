@@ -918,6 +918,19 @@ def test_an_address_that_is_none_is_in_no_subnet() -> None:
     assert [problem.partition(";")[0] for problem in problems] == ["masters[0].address: 'm' is no IP address"]
 
 
+@pytest.mark.parametrize("told", [all_of(bare), all_of(master)], ids=["first", "later"])
+def test_flags_of_oidc_are_refused_beside_the_file_that_excludes_them(told: list[Facts | None]) -> None:
+    file, url = {"authentication-config": "/etc/x.yaml"}, {"oidc-issuer-url": "https://login.example.org"}
+    assert judge(told, flags={API: {**file, **url, "oidc-client-id": "", "oidc-ca-file": None}})[1] == [
+        (
+            "kube-apiserver takes no oidc-client-id and oidc-issuer-url beside authentication-config; name the provider in"
+            " control_plane_jwt_authenticators instead, the list jwt of that file"
+        )
+    ]
+    for flags in (url, {**url, "authentication-config": None}, file, {**file, "oidc-issuer-url": None}):
+        assert judge(told, flags={API: flags})[1] == []
+
+
 # ---- what is returned beside the phases
 
 
