@@ -464,7 +464,8 @@ def test_a_run_that_is_killed_at_each_task_in_turn_is_made_up_for(bare: Cluster)
     """Whatever the masters have by then: each run goes on with the same keys, and there is one cluster in the end."""
     make_bare()
     shutil.rmtree(bare.certificates)
-    struck, keys = [], []
+    struck: list[str] = []
+    keys: list[list[tuple[str, bytes]]] = []
     while task := killed_in_task(bare, len(struck)):
         struck.append(task)
         keys.append(sorted((str(path), path.read_bytes()) for path in bare.certificates.rglob("*.key")))
