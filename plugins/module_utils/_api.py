@@ -19,6 +19,7 @@ import time
 import typing as t
 import urllib.parse
 
+from ansible_collections.kubestatic.node.plugins.module_utils import _https
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
 if t.TYPE_CHECKING:
@@ -33,8 +34,6 @@ _TRY_AGAIN = (429, 500, 502, 503, 504)
 _FOR_GOOD = "failed to "
 _ADVICE = "look at that API server and its etcd"
 _NOT_SHOWN = "(not shown, as it may hold some of the Secret)"
-# In `ssl` since Python 3.10: a CA is trusted though the one above it is not there, as Go does.
-_PARTIAL_CHAIN = 0x80000
 
 
 class Answer(t.NamedTuple):
@@ -187,9 +186,7 @@ class Api:
 
 def _context(access: Access) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cadata=access.authority or None)
-        # Go asks less of a CA's extensions than Python 3.13 and later do.
-        context.verify_flags = (context.verify_flags | _PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
+        context = _https.trusting(cadata=access.authority or None)
         if access.certificate or access.key:
             with _in_memory(access.certificate) as certificate, _in_memory(access.key) as key:
                 # A key with a passphrase would ask for it on the terminal.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""Members, health and quorum of an etcd cluster, over etcd's own HTTP API.
+"""Members, health, quorum and keys of an etcd cluster, over etcd's own HTTP API.
 
 That is its gRPC gateway (Documentation of etcd, dev-guide/api_grpc_gateway; server/embed/serve.go): JSON with the names
 of api/etcdserverpb/rpc.proto, 64-bit numbers as decimal strings, fields with zero values left out.
@@ -10,6 +10,7 @@ of api/etcdserverpb/rpc.proto, 64-bit numbers as decimal strings, fields with ze
 
 from __future__ import annotations
 
+import base64
 import json
 import typing as t
 
@@ -29,7 +30,9 @@ KUBEADM = Tls(
 LOCAL = "https://127.0.0.1:2379"
 
 # etcd gives up what needs a quorum after 7 s (server/config/config.go: ReqTimeout); its own words tell more than ours.
-_CHANGE_SECONDS = 10.0
+_QUORUM_SECONDS = 10.0
+# A Secret may have 1 MiB.
+_KEYS_AT_ONCE = 100
 
 # Of its refusals (google.golang.org/grpc/codes): what was asked for is wrong, whoever is asked and however often.
 _INVALID, _PERMISSION_DENIED, _UNIMPLEMENTED, _UNAUTHENTICATED = 3, 7, 12, 16
@@ -89,6 +92,24 @@ class Etcd:
         answers = _https.side_by_side(self._require_health, members)
         return {member.id: str(answer or "") for member, answer in zip(members, answers)}
 
+    def keys(self, directory: str, *, value_starts: bytes) -> t.Iterator[str]:
+        """The keys below `directory` whose values start so, without it and its slash, as the first endpoint tells.
+
+        It takes a quorum, so they are the latest. Raises KubestaticError, without anything of a value in it.
+        """
+        # 0 comes after the slash.
+        start, end, more = f"{directory}/".encode(), f"{directory}0".encode(), True
+        while more:
+            body = {"key": _encoded(start), "range_end": _encoded(end), "limit": _KEYS_AT_ONCE}
+            answer = self._post(self._endpoints[0], "/v3/kv/range", body, timeout=_QUORUM_SECONDS)
+            for pair in answer.get("kvs", []):
+                key = base64.b64decode(pair["key"])
+                start = key + b"\0"
+                # Four characters for three bytes.
+                if base64.b64decode(pair.get("value", "")[: 4 * len(value_starts)]).startswith(value_starts):
+                    yield key.decode("utf-8", "replace")[len(directory) + 1 :]
+            more = answer.get("more", False)
+
     def add_learner(self, peer_url: str) -> None:
         """Raises KubestaticError, for this and the other changes. Whether it was done all the same shows in `members`."""
         self._change("add", {"peerURLs": [peer_url], "isLearner": True})
@@ -103,7 +124,7 @@ class Etcd:
         troubles = []
         for url in self._endpoints:
             try:
-                self._post(url, f"/v3/cluster/member/{verb}", body, timeout=_CHANGE_SECONDS)
+                self._post(url, f"/v3/cluster/member/{verb}", body, timeout=_QUORUM_SECONDS)
                 return
             except Hopeless:
                 raise
@@ -116,9 +137,10 @@ class Etcd:
         answer = _decoded(text)
         if status == 200 and "header" in answer:
             return answer
-        reason = str(answer.get("message") or text[:200]).replace("etcdserver: ", "")
+        # What is no refusal may have secrets in it.
+        reason = str(answer.get("message") or (text[:200] if status != 200 else "nothing that etcd would say"))
         kind = Hopeless if answer.get("code") in _FINAL else KubestaticError
-        raise kind(f"{url} says: {reason} ({status})")
+        raise kind(f"{url} says: {reason.replace('etcdserver: ', '')} ({status})")
 
     def _require_health(self, member: Member) -> None:
         if not member.client_urls:
@@ -175,6 +197,10 @@ def _member(data: t.Mapping[str, t.Any]) -> Member:
 
 def _hexadecimal(number: str) -> str:
     return format(int(number), "x")
+
+
+def _encoded(key: bytes) -> str:
+    return base64.b64encode(key).decode()
 
 
 def _decoded(text: str) -> dict[str, t.Any]:

@@ -17,6 +17,8 @@ from concurrent import futures
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
 TIMEOUT_SECONDS = 5.0
+# In `ssl` since Python 3.10: a CA is trusted though the one above it is not there, as Go does.
+_PARTIAL_CHAIN = 0x80000
 
 _Item = t.TypeVar("_Item")
 _Answer = t.TypeVar("_Answer")
@@ -38,14 +40,20 @@ class Tls(t.NamedTuple):
             except OSError as exc:
                 raise KubestaticError(f"cannot read {path}: {exc.strerror}") from None
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            # Newer Pythons want extensions that the programs in Go do without.
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            context = trusting(cafile=self.ca_file)
             if self.cert_file:
                 context.load_cert_chain(self.cert_file, self.key_file)
         except ssl.SSLError as exc:
             raise KubestaticError(f"{', '.join(filter(None, self))} are no CA, certificate and key: {exc}") from None
         return context
+
+
+def trusting(*, cafile: str | None = None, cadata: str | None = None) -> ssl.SSLContext:
+    """As ssl.create_default_context, but believes what programs in Go would."""
+    context = ssl.create_default_context(cafile=cafile, cadata=cadata)
+    # Go asks less of a CA's extensions than Python 3.13 and later do.
+    context.verify_flags = (context.verify_flags | _PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def ask(

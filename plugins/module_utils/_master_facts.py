@@ -17,6 +17,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._manifest import P
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree, require_no_dangling_link
 
 if t.TYPE_CHECKING:
+    from ansible_collections.kubestatic.node.plugins.module_utils._etcd import Etcd
     from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import Entry
     from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
@@ -30,6 +31,8 @@ _LOOPBACK = ("https://127.", "https://[::1]")
 _ETCD_SECONDS = 3.0
 # What a resource list of an EncryptionConfiguration may say for Secrets (apiserver/pkg/server/options/encryptionconfig).
 _SECRETS = frozenset(["secrets", "secrets.", "*.", "*.*"])
+# What is encrypted begins so, whatever encrypts it (apiserver/pkg/server/options/encryptionconfig/config.go).
+_ENCRYPTED = b"k8s:enc:"
 
 
 def pods(directory: str) -> dict[str, Facts]:
@@ -90,12 +93,33 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def encryption(api_server: Facts) -> Facts:
-    """``state`` of encryption at rest, and digests of keys. `api_server` are the facts of its manifest, empty for none.
+def encryption(api_server: Facts, etcd_pod: Facts) -> Facts:
+    """``state`` of encryption at rest, and digests of keys. Both are the facts of a manifest, empty where there is none.
 
     ``state``: ``none``, ``readable`` (a key after identity), ``written`` (a key first), empty where it cannot be told.
     ``keys_in_use``: those (for a plugin, what it is called), ``key``: the one of this collection, empty for none.
+    ``stored``, ``example``, ``trouble``: see `_stored`.
     """
+    facts = _configured(api_server)
+    if facts["state"] != "readable":
+        return {**facts, "stored": None, "example": "", "trouble": ""}
+    return {**facts, **_stored(api_server["flags"], etcd_pod.get("flags", {}))}
+
+
+def _stored(flags: Facts, etcd_flags: Facts) -> Facts:
+    """How many Secrets etcd holds encrypted, and one of them as namespace/name; None and the ``trouble`` if not told."""
+    given = flags.get("etcd-prefix", "/registry")
+    # Of a flag that is given several times the last one counts.
+    prefix = given[-1] if isinstance(given, list) else given
+    directory = "/".join(["", *filter(None, prefix.split("/")), "secrets"])
+    try:
+        found = list(_client(etcd_flags).keys(directory, value_starts=_ENCRYPTED))
+    except KubestaticError as error:
+        return {"stored": None, "example": "", "trouble": str(error)}
+    return {"stored": len(found), "example": found[0] if found else "", "trouble": ""}
+
+
+def _configured(api_server: Facts) -> Facts:
     own = Tree().text(node_path(ENCRYPTION_KEY))
     facts: Facts = {"state": "none", "keys_in_use": [], "key": _digest(own.strip()) if own else ""}
     path = api_server.get("flags", {}).get("encryption-provider-config")
@@ -163,12 +187,16 @@ def _main_container(pod: Pod, component: str) -> dict[str, t.Any]:
 
 def _members(flags: Facts) -> tuple[list[Facts] | None, str]:
     """(members, trouble) as the etcd of this node tells it, also without quorum: None and why where it does not."""
+    try:
+        return [one._asdict() for one in _client(flags).members(linearizable=False)], ""
+    except KubestaticError as error:
+        return None, str(error)
+
+
+def _client(flags: Facts) -> Etcd:
+    """For the etcd of this node, which has these flags. Raises KubestaticError."""
     from ansible_collections.kubestatic.node.plugins.module_utils import _etcd
 
     given = str(flags.get("listen-client-urls") or "").split(",")
     endpoints = [url for url in given if url.startswith(_LOOPBACK)] or [_etcd.LOCAL]
-    try:
-        cluster = _etcd.Etcd(endpoints, context=_etcd.KUBEADM.context(), timeout=_ETCD_SECONDS)
-        return [one._asdict() for one in cluster.members(linearizable=False)], ""
-    except KubestaticError as error:
-        return None, str(error)
+    return _etcd.Etcd(endpoints, context=_etcd.KUBEADM.context(), timeout=_ETCD_SECONDS)

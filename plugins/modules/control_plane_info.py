@@ -192,6 +192,17 @@ facts:
         key:
           description: A digest of the key in C(/etc/kubernetes/pki/encryption.key). Empty where there is none.
           type: str
+        stored:
+          description:
+            - How many Secrets etcd still holds encrypted, which it is asked where RV(facts.encryption.state) is V(readable).
+            - Null elsewhere, and where etcd does not tell.
+          type: int
+        example:
+          description: Namespace and name of one of them. Empty where there is none.
+          type: str
+        trouble:
+          description: Why etcd does not tell RV(facts.encryption.stored). Empty where it does, or is not asked.
+          type: str
   sample:
     machine_id: 4c5eee01b72a1ecc0b2f5b5b5c4b0a36
     boot_id: 6a3c0e47-9a3e-4a83-a2e1-09bb1ea2a86b
@@ -227,9 +238,12 @@ facts:
           is_learner: false
       trouble: ""
     encryption:
-      state: written
+      state: readable
       keys_in_use: [3b1f0a9c5d7e2468]
       key: 3b1f0a9c5d7e2468
+      stored: 12
+      example: kube-system/bootstrap-token-abcdef
+      trouble: ""
 """
 
 import os
@@ -317,7 +331,7 @@ def _control_plane_facts(params: dict[str, t.Any], store: _store.Store) -> dict[
         "placed": _master_facts.placed(directory, store),
         "pods": pods,
         "etcd": _master_facts.etcd(pods.get("etcd", {}), data_dir=params["etcd_data_dir"], store=store),
-        "encryption": _master_facts.encryption(pods.get("kube-apiserver", {})),
+        "encryption": _master_facts.encryption(pods.get("kube-apiserver", {}), pods.get("etcd", {})),
     }
 
 

@@ -93,6 +93,7 @@ options:
     description:
       - How Secrets in etcd shall be encrypted.
       - From V(none) to V(written) and back there is V(readable) in between, on all masters.
+      - From V(readable) to V(none) etcd must hold no Secret encrypted any more, and be able to tell.
       - With V(unmanaged) that is not looked at.
     type: str
     choices: [none, readable, written, unmanaged]

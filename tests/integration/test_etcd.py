@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: kubestatic.node contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gate and etcd_member with real members on loopback, of the oldest and the newest etcd that a control plane gets."""
+"""The gate, etcd_member and keys with real members on loopback, of the oldest and the newest etcd that a control plane gets."""
 
 from __future__ import annotations
 
@@ -178,3 +178,28 @@ def test_what_is_no_quorum_and_what_is_none_of_its_business(etcd: Cluster, spare
     etcd.kill("node2")
     found = spare()
     assert "3 voting members, quorum 2; healthy without node1: 0 (node2" in found, found
+
+
+def test_keys_of_encrypted_secrets(etcd: Cluster, spare: t.Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert spare(timeout=30) == ""
+    monkeypatch.setattr(_etcd, "_KEYS_AT_ONCE", 2)
+    plain, encrypted = "k8s\0something", "k8s:enc:secretbox:v1:key1:something"
+    for key, value in {
+        **{f"/registry/secrets/default/{name}": encrypted for name in "acdfg"},
+        **{f"/registry/secrets/{name}": plain for name in ("default/b", "default/e", "other/a")},
+        "/registry/secrets/empty/a": "",
+        "/registry/secretstores/default/a": encrypted,
+        "/registry/secrets-of-others/a": encrypted,
+    }.items():
+        words = {"key": key, "value": value}
+        etcd.post(
+            "node1", "/v3/kv/put", {name: base64.b64encode(text.encode()).decode() for name, text in words.items()}
+        )
+    # Another one than was written to tells the latest.
+    client = Etcd([etcd.clients["node2"]], context=etcd.context)
+    found = client.keys("/registry/secrets", value_starts=b"k8s:enc:")
+    assert list(found) == [f"default/{name}" for name in "acdfg"]
+    etcd.kill("node1")
+    etcd.kill("node3")
+    with pytest.raises(KubestaticError, match=r"says: .*timed out.*\(503\)"):
+        list(client.keys("/registry/secrets", value_starts=b"k8s:enc:"))

@@ -108,6 +108,33 @@ def test_ids_are_sent_as_decimal_strings(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
+def test_keys_whose_values_start_so_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of etcd 3.7.0, without the versions of each.
+    first = (
+        '{"header":{"cluster_id":"15427583580326805788", "revision":"9"}, "kvs":[{"key":"L3IvYS9i", "value":"azhzOmVuYzph"},'
+        ' {"key":"L3IvYS9j", "value":"azhzAGE="}], "more":true, "count":"4"}'
+    )
+    second = (
+        '{"header":{"cluster_id":"15427583580326805788", "revision":"9"}, "kvs":[{"key":"L3IvYS9k"},'
+        ' {"key":"L3IvYS9lL2Y=", "value":"azhzOmVuYzo="}], "count":"2"}'
+    )
+    client, asked = told(monkeypatch, (200, first), (200, second))
+    assert list(client.keys("/r/a", value_starts=b"k8s:enc:")) == ["b", "e/f"]
+    # /r/a/ to /r/a0, then from /r/a/c and a zero byte.
+    assert asked == [
+        ("https://a:1", "/v3/kv/range", {"key": start, "range_end": "L3IvYTA=", "limit": 100})
+        for start in ("L3IvYS8=", "L3IvYS9jAA==")
+    ]
+
+
+@pytest.mark.parametrize("text", ['{"kvs":[{"value":"c2VjcmV0"}]}', '{"header":{}, "kvs":[{"value":"c2VjcmV0'])
+def test_an_answer_that_is_broken_gives_no_value_away(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    client, _asked = told(monkeypatch, (200, text))
+    with pytest.raises(KubestaticError) as caught:
+        list(client.keys("/r/a", value_starts=b"x"))
+    assert "c2VjcmV0" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("status", "text", "message", "hopeless"),
     [
@@ -121,8 +148,8 @@ def test_ids_are_sent_as_decimal_strings(monkeypatch: pytest.MonkeyPatch) -> Non
         ),
         # A gateway that is turned off, and something else that listens there.
         (404, "404 page not found", "404 page not found (404)", False),
-        (200, "<html>", "<html> (200)", False),
-        (200, "[]", "[] (200)", False),
+        (200, "<html>", "nothing that etcd would say (200)", False),
+        (200, "[]", "nothing that etcd would say (200)", False),
     ],
 )
 def test_refusals(monkeypatch: pytest.MonkeyPatch, status: int, text: str, message: str, hopeless: bool) -> None:

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.kubestatic.node.plugins.module_utils import _https
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._https import Tls
+from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.api_server import PEMS, ApiServer
 from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.etcd_gateway import (
     HEALTHY,
     Server,
@@ -111,6 +112,13 @@ def test_files_that_are_something_else(tls: Tls, tmp_path: pathlib.Path) -> None
 def test_certificates_as_go_makes_them_will_do(tls: Tls) -> None:
     assert not tls.context().verify_flags & ssl.VERIFY_X509_STRICT
     assert tls.context().check_hostname
+
+
+def test_an_intermediate_ca_will_do_without_the_one_above_it(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "ca.crt").write_text(PEMS["authority"])
+    with ApiServer([("GET", "/healthz", 200, "ok")]).running() as server:
+        context = Tls(f"{tmp_path}/ca.crt").context()
+        assert _https.ask(server.url, "/healthz", context=context) == (200, "ok")
 
 
 def test_side_by_side() -> None:

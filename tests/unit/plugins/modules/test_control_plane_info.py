@@ -37,6 +37,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.modules.test_documen
     sample,
 )
 
+NO_STORED = {"stored": None, "example": "", "trouble": ""}
 MANIFESTS, DATA, KUBERNETES = "etc/kubernetes/manifests", "var/lib/etcd", "etc/kubernetes"
 
 
@@ -155,7 +156,7 @@ def test_a_bare_node(node: pathlib.Path) -> None:
             "members": None,
             "trouble": f"cannot read {node}/no-ca.crt: No such file or directory",
         },
-        "encryption": {"state": "none", "keys_in_use": [], "key": ""},
+        "encryption": {**NO_STORED, "state": "none", "keys_in_use": [], "key": ""},
     }
 
 
@@ -174,6 +175,7 @@ class Cluster:
 
     trouble = ""
     asked: t.ClassVar[list[list[str]]] = []
+    stored: t.ClassVar[dict[str, list[str]]] = {}
 
     def __init__(self, endpoints: list[str], *, context: None, timeout: float) -> None:
         assert (context, timeout) == (None, 3.0)
@@ -184,6 +186,12 @@ class Cluster:
         if self.trouble:
             raise KubestaticError(self.trouble)
         return [_etcd.Member("8e9e", "master1", ("https://192.0.2.11:2380",), ("https://192.0.2.11:2379",), False)]
+
+    def keys(self, directory: str, *, value_starts: bytes) -> t.Iterator[str]:
+        assert value_starts == b"k8s:enc:"
+        if self.trouble:
+            raise KubestaticError(self.trouble)
+        yield from self.stored[directory]
 
 
 @pytest.fixture(name="cluster")
@@ -428,6 +436,7 @@ def test_encryption(
     found = result["facts"]["encryption"]
     assert (found["state"], len(found["keys_in_use"])) == (state, count)
     assert (set(found["keys_in_use"]) <= {found["key"]}) is ours
+    assert bool(found["trouble"]) is (state == "readable"), "etcd is asked in between only"
     result.pop("texts")
     assert not any(one in json.dumps(result) for one in (OURS, THEIRS))
 
@@ -437,9 +446,44 @@ def test_a_configuration_of_encryption_that_cannot_be_read(node: pathlib.Path, t
     if text is not None:
         write(node, "x.yaml", text)
     write(node, f"{MANIFESTS}/x.yaml", component("kube-apiserver", f"--encryption-provider-config={node}/x.yaml"))
-    assert facts(node)["encryption"] == {"state": "", "keys_in_use": [], "key": ""}
+    assert facts(node)["encryption"] == {**NO_STORED, "state": "", "keys_in_use": [], "key": ""}
 
 
 def test_an_api_server_whose_manifest_is_broken_may_encrypt(node: pathlib.Path) -> None:
     write(node, f"{MANIFESTS}/kube-apiserver.yaml", "{")
     assert facts(node)["encryption"]["state"] == ""
+
+
+def readable(node: pathlib.Path, *flags: str) -> None:
+    """An API server that reads what is encrypted."""
+    blocks = [{"resources": ["secrets"], "providers": [IDENTITY, aes(OURS)]}]
+    write(node, "x.yaml", yaml.safe_dump({"resources": blocks}))
+    words = (f"--encryption-provider-config={node}/x.yaml", *flags)
+    write(node, f"{MANIFESTS}/x.yaml", component("kube-apiserver", *words))
+
+
+@pytest.mark.parametrize(
+    ("flags", "directory"),
+    [
+        ((), "/registry/secrets"),
+        (("--etcd-prefix=/a", "--etcd-prefix", "b/c/"), "/b/c/secrets"),
+        (("--etcd-prefix=/",), "/secrets"),
+    ],
+)
+def test_secrets_that_are_stored_encrypted(
+    node: pathlib.Path, cluster: type[Cluster], flags: tuple[str, ...], directory: str
+) -> None:
+    readable(node, *flags)
+    cluster.stored = {directory: ["default/a", "default/b"]}
+    found = facts(node)["encryption"]
+    assert (found["state"], found["stored"], found["example"], found["trouble"]) == ("readable", 2, "default/a", "")
+    cluster.stored = {directory: []}
+    found = facts(node)["encryption"]
+    assert (found["stored"], found["example"], found["trouble"]) == (0, "", "")
+
+
+def test_whether_secrets_are_stored_encrypted_cannot_be_told(node: pathlib.Path, cluster: type[Cluster]) -> None:
+    readable(node)
+    cluster.trouble = "https://127.0.0.1:2379 says: request timed out (503)"
+    found = facts(node)["encryption"]
+    assert (found["state"], found["stored"], found["trouble"]) == ("readable", None, cluster.trouble)

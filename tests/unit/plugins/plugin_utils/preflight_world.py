@@ -47,7 +47,7 @@ def bare(number: int, **changes: t.Any) -> Facts:
         "placed": [],
         "pods": {},
         "etcd": {"data": False, "remains": False, "proven": False, "members": None, "trouble": "does not answer"},
-        "encryption": {"state": "none", "keys_in_use": [], "key": ""},
+        "encryption": {"state": "none", "keys_in_use": [], "key": "", "stored": None, "example": "", "trouble": ""},
     }
     return changed(facts, **changes)
 
@@ -88,7 +88,7 @@ def master(number: int, **changes: t.Any) -> Facts:
         placed=COMPONENTS,
         pods={one: pod(one) if one != "etcd" else etcd_pod() for one in COMPONENTS},
         etcd={"data": True, "remains": False, "proven": True, "members": members(1, 2, 3), "trouble": ""},
-        encryption={"state": "written", "keys_in_use": [KEY], "key": KEY},
+        encryption={**bare(number)["encryption"], "state": "written", "keys_in_use": [KEY], "key": KEY},
         listening=[{"port": 2379, "process": "etcd"}, {"port": 10250, "process": "kubelet"}],
     )
     return changed(facts, **changes)
