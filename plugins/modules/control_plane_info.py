@@ -82,12 +82,6 @@ facts:
     machine_id:
       description: A digest of the machine's id, the same for two names of one machine, and for clones. Empty where it has none.
       type: str
-    boot_id:
-      description: What tells one run of the machine from the next.
-      type: str
-    hostname:
-      description: The machine's own name.
-      type: str
     time:
       description: The time by the node's clock, in seconds since 1970.
       type: float
@@ -205,8 +199,6 @@ facts:
           type: str
   sample:
     machine_id: 4c5eee01b72a1ecc0b2f5b5b5c4b0a36
-    boot_id: 6a3c0e47-9a3e-4a83-a2e1-09bb1ea2a86b
-    hostname: master1
     time: 1795700000.25
     clock_offset: 0.0
     address_is_own: true
@@ -248,7 +240,6 @@ facts:
 
 import os
 import shutil
-import socket
 import time
 import typing as t
 
@@ -310,8 +301,6 @@ def _machine_facts(params: dict[str, t.Any], store: _store.Store) -> dict[str, t
     address = params["address"]
     return {
         "machine_id": _machine.machine_id(),
-        "boot_id": _store.boot_id(),
-        "hostname": socket.gethostname(),
         "time": time.time(),
         "address_is_own": _https.is_own(f"https://[{address}]" if ":" in address else f"https://{address}")
         if address

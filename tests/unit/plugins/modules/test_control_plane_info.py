@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import socket
 import time
 import typing as t
 
@@ -137,10 +136,8 @@ def test_a_bare_node(node: pathlib.Path) -> None:
     before = time.time()
     found = facts(node, ports=[])
     assert before <= found.pop("time") <= time.time()
-    assert found.pop("boot_id") == _store.boot_id()
     assert found == {
         "machine_id": "",
-        "hostname": socket.gethostname(),
         "address_is_own": None,
         "swap": [],
         "ca_directories": ["/usr/share/ca-certificates"],
