@@ -33,7 +33,7 @@ class Sight(t.NamedTuple):
 
     ``own``: the id of this node's member, empty where it has none. ``troubles``: member id -> why it does not serve.
     ``trouble``: why nobody lists the members. ``api_servers``: URL of each other one -> why it is not ready.
-    ``is_alone``: no other node is known.
+    ``own_api_server``: why this node's own is not ready, empty where it is or was not asked. ``is_alone``: no other node is known.
     """
 
     members: t.Sequence[Member] = ()
@@ -41,6 +41,7 @@ class Sight(t.NamedTuple):
     troubles: t.Mapping[str, str] = {}
     trouble: str = ""
     api_servers: t.Mapping[str, str] = {}
+    own_api_server: str = ""
     is_alone: bool = False
 
 
@@ -95,23 +96,27 @@ def judge(sight: Sight) -> Verdict:
         refusals.append(f"etcd: {_etcd.tally(voters, sight.troubles, without=own)}")
     if not sight.api_servers:
         warnings.append("there is no other API server (gate.api_servers is empty): none answers while its pod is away")
-    elif all(sight.api_servers.values()):
+    elif all(sight.api_servers.values()) and not sight.own_api_server:
+        # Where this node's own is down, too, nobody loses anything, and it may be what mends it.
         refusals.append(f"API servers: no other one is ready ({'; '.join(sight.api_servers.values())})")
     return Verdict(refusals, warnings, is_final)
 
 
 def _look(gate: t.Mapping[str, t.Any], *, etcd: ssl.SSLContext, api_servers: ssl.SSLContext | None) -> Sight:
     endpoints = gate["etcd_endpoints"] or [_etcd.LOCAL]
-    readiness = _readiness(gate["api_servers"], context=api_servers) if api_servers else {}
+    own_url = gate["own_api_server"]
+    urls = [*gate["api_servers"], *([own_url] if own_url else [])]
+    readiness = _readiness(urls, context=api_servers) if api_servers else {}
+    own_api_server = readiness.pop(own_url, "")
     cluster = Etcd(endpoints, context=etcd)
     try:
         members = _members(cluster)
     except KubestaticError as exc:
         is_alone = not gate["api_servers"] and all(map(_https.is_own, endpoints))
-        return Sight(trouble=str(exc), api_servers=readiness, is_alone=is_alone)
+        return Sight(trouble=str(exc), api_servers=readiness, own_api_server=own_api_server, is_alone=is_alone)
     own = _own(members, context=etcd)
     others = [member for member in _etcd.voters(members) if member.id != own]
-    return Sight(members, own, cluster.troubles(others), api_servers=readiness)
+    return Sight(members, own, cluster.troubles(others), api_servers=readiness, own_api_server=own_api_server)
 
 
 def _members(cluster: Etcd) -> list[Member]:

@@ -169,6 +169,11 @@ options:
         type: list
         elements: str
         required: true
+      own_api_server:
+        description:
+          - URL of this node's API server. Where it is not ready, no other one has to be, as nobody loses anything.
+        type: str
+        default: ""
       timeout:
         description: Seconds to wait until it holds. It is looked at once at least.
         type: int
@@ -390,6 +395,7 @@ def main() -> None:
                 "options": {
                     "etcd_endpoints": {"type": "list", "elements": "str", "default": []},
                     "api_servers": {"type": "list", "elements": "str", "required": True},
+                    "own_api_server": {"type": "str", "default": ""},
                     "timeout": {"type": "int", "default": 120},
                 },
             },

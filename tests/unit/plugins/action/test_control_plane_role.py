@@ -210,6 +210,7 @@ def test_a_master_is_rebuilt_only_where_the_others_have_a_quorum() -> None:
     assert value("control_plane_gate", control_plane_masters=masters) == {
         "etcd_endpoints": [f"https://{address}:2379" for address in addresses],
         "api_servers": [f"https://{address}:6443" for address in addresses[1:]],
+        "own_api_server": "https://192.0.2.11:6443",
         "timeout": 120,
     }
 

@@ -82,6 +82,9 @@ NO_API_SERVER = "API servers: no other one is ready (a; b)"
         (sight(3, api_servers={"a": "", "b": "b is away"}), []),
         (sight(3, api_servers={"a": "a", "b": "b"}), [NO_API_SERVER]),
         (sight(3, 3, api_servers={"a": "a", "b": "b"}), [ONE_OF_THREE, NO_API_SERVER]),
+        # The own one is down, too.
+        (sight(3, api_servers={"a": "a", "b": "b"}, own_api_server="c"), []),
+        (sight(3, 3, api_servers={"a": "a", "b": "b"}, own_api_server="c"), [ONE_OF_THREE]),
         (sight(1, api_servers={"a": "a", "b": "b"}), [NO_API_SERVER]),
     ],
 )  # fmt: skip
@@ -160,7 +163,7 @@ class World:
         self.while_asleep()
 
     def require(self, **options: t.Any) -> None:
-        defaults = {"etcd_endpoints": [], "api_servers": [self.api_server()], "timeout": 0}
+        defaults = {"etcd_endpoints": [], "api_servers": [self.api_server()], "own_api_server": "", "timeout": 0}
         _gate.require({**defaults, **options}, warn=self.warnings.append)
 
     def refused(self, **options: t.Any) -> str:
@@ -241,6 +244,17 @@ def test_one_api_server_will_do(world: World) -> None:
     world.require(api_servers=[away, ready])
     message = world.refused(api_servers=[away])
     assert message.endswith(f"API servers: no other one is ready ({away} does not answer: Connection refused)")
+
+
+def test_no_other_api_server_has_to_be_ready_where_the_own_one_is_not(world: World) -> None:
+    away, own = world.api_server(), world.api_server()
+    world.servers[0].stop()
+    assert f"({away} does not answer" in world.refused(api_servers=[away], own_api_server=own)
+    world.servers[1].stop()
+    world.require(api_servers=[away], own_api_server=own)
+    assert world.warnings == []
+    world.etcd.stop("node3")
+    assert "API servers" not in world.refused(api_servers=[away], own_api_server=own)
 
 
 def test_two_members_can_spare_none(world: World) -> None:

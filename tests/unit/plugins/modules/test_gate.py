@@ -84,7 +84,8 @@ def test_it_is_asked_before_a_pod_is_disturbed(
     many(world, OLD)
     found = asking(world, *pods, **arguments)
     assert not found.get("failed"), found
-    assert gate.asked == ([{"etcd_endpoints": [], "api_servers": OTHERS, "timeout": 120}] if asked else [])
+    wanted = {"etcd_endpoints": [], "api_servers": OTHERS, "own_api_server": "", "timeout": 120}
+    assert gate.asked == ([wanted] if asked else [])
     assert gate.warnings == (["a single master"] if asked else [])
 
 
