@@ -30,8 +30,7 @@ _LASTING = {
     ),
     ("kube-apiserver", _SERVICES): f"services keep the addresses that they have; {_SECOND_FAMILY}",
     ("kube-apiserver", _ISSUER): (
-        "the tokens of all pods would be refused; keep {}, or give both as a list, that one first, and swap them in a later"
-        " run"
+        "tokens of pods would be refused; keep {}, or give both as a list, that one first, and swap them in a later run"
     ),
     ("kube-controller-manager", _PODS): (
         "nodes keep the parts of it that they have, and the controller manager ends where one is outside;"
@@ -124,7 +123,8 @@ def _is_kept(name: str, have: Sequence[str], want: Sequence[str]) -> bool:
     if name in (_SERVICES, _PODS):
         old, new = _networks(have), _networks(want)
         return new[: len(old)] == old
-    return have[0] in want
+    # Of issuers, each master has to accept what another one signs, as long as one has the old manifest and one the new.
+    return have[0] in want and want[0] in have
 
 
 def _values(name: str, given: t.Any) -> list[str]:

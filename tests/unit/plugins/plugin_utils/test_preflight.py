@@ -777,14 +777,16 @@ LASTING: list[tuple[str, t.Any, t.Any, str]] = [
     (RANGE, DUAL, "10.96.0.0/12", "and 10.96.0.0/12 is wanted"),
     (RANGE, "10.96.0.0/12", None, "and 10.0.0.0/24 is wanted"),
     (ISSUER, "https://a", "https://a", ""),
-    (ISSUER, "https://a", ["https://b", "https://a"], ""),
+    (ISSUER, "https://a", ["https://a", "https://b"], ""),
+    (ISSUER, ["https://a", "https://b"], ["https://b", "https://a"], ""),
+    (ISSUER, "https://a", ["https://b", "https://a"], "and https://b and https://a is wanted: tokens of pods would"),
     (ISSUER, ["https://b", "https://a"], ["https://b"], ""),
     (
         ISSUER,
         "https://a",
         "https://b",
         (
-            "master1: kube-apiserver has --service-account-issuer=https://a, and https://b is wanted: the tokens of all pods would be refused;"
+            "master1: kube-apiserver has --service-account-issuer=https://a, and https://b is wanted: tokens of pods would be refused;"
             " keep https://a, or give both as a list, that one first, and swap them in a later run"
         ),
     ),
