@@ -116,9 +116,9 @@ options:
       - Where a cluster runs, another C(secure-port), C(service-cluster-ip-range) or C(service-account-issuer) of V(kube-apiserver) is refused, and
         another C(cluster-cidr) of V(kube-controller-manager). A second IP family may be added, C(cluster-cidr) may be set where it was not, and
         of several issuers one has to be that which signs now, and the first, which is to sign, one of those that are accepted now.
-      - A service subnet without room, one with the address of a new master, and the first time one that overlaps the pod subnet, are refused,
-        too, and flags C(oidc-*) of V(kube-apiserver) beside C(authentication-config). Flags that are not given, and all others, are not looked
-        at.
+      - Subnets with blanks, a service subnet without room, one with the address of a new master, and the first time one that overlaps the pod
+        subnet, are refused, too, and flags C(oidc-*) of V(kube-apiserver) beside C(authentication-config). Flags that are not given, and all
+        others, are not looked at.
     type: dict
     default: {}
   certificates_directory:

@@ -68,7 +68,7 @@ def running(number: int) -> Facts:
 @pytest.mark.parametrize(
     ("variables", "wanted"),
     [
-        ({"control_plane_service_subnet": "10.96.0.0/12, 2001:db8:1::/108"}, []),
+        ({"control_plane_service_subnet": "10.96.0.0/12,2001:db8:1::/108"}, []),
         (
             {
                 "control_plane_api_server_port": 7443,

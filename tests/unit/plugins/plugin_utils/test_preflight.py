@@ -760,8 +760,8 @@ LASTING: list[tuple[str, t.Any, t.Any, str]] = [
     (PORT, "7443", None, "has --secure-port=7443, and 6443 is wanted"),
     (RANGE, "10.96.0.0/12", "10.96.0.0/12", ""),
     (RANGE, "10.96.0.0/12", "10.96.0.1/12", ""),
-    (RANGE, "10.96.0.0/12", " 10.96.0.0/12 , 2001:DB8:1:0::/108", ""),
-    (RANGE, DUAL, "10.96.0.0/12, 2001:db8:1::/108", ""),
+    (RANGE, "10.96.0.0/12", "10.96.0.0/12,2001:DB8:1:0::/108", ""),
+    (RANGE, DUAL, "10.96.0.0/12,2001:db8:1:0::/108", ""),
     (RANGE, None, "10.0.0.0/24", ""),
     (
         RANGE,
@@ -859,7 +859,7 @@ def test_a_broken_manifest_says_nothing_of_flags() -> None:
 SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
     ("10.96.0.0/12", "", "10.96.0.10", []),
     ("10.32.0.7/16", "10.244.0.0/16", "10.32.0.10", []),
-    (" 2001:db8:1::/108 , 10.96.0.0/12", "2001:db8:2::/56,10.244.0.0/16", "2001:db8:1::a", []),
+    ("2001:db8:1::/108,10.96.0.0/12", "2001:db8:2::/56,10.244.0.0/16", "2001:db8:1::a", []),
     (None, "", "10.0.0.10", []),
     ("10.96.0.0/28", "", "10.96.0.10", []),
     (
@@ -869,7 +869,7 @@ SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
         [
             (
                 "the service subnet 10.96.0.0/29 has no room for services; give one such as 10.96.0.0/12, for dual stack with one of the other"
-                " IP family behind a comma"
+                " IP family behind a comma, without blanks"
             ),
             "the pod subnet 10.244.0.0 is no subnet; give one such as 10.244.0.0/16, for dual stack with",
         ],
@@ -878,6 +878,11 @@ SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
         (bad, "", "", [f"the service subnet {bad} has no room"])
         for bad in ("10.96.0.0", "10.96.0.0/255.240.0.0", "nonsense/12", "10.96.0.0/12,", "10.96.0.0/16,10.97.0.0/16")
     ),
+    *(
+        (bad, "", "", [f"the service subnet {bad} has no room"])
+        for bad in ("10.96.0.0/12, 2001:db8:1::/108", "10.96.0.0/12 ,2001:db8:1::/108", " 10.96.0.0/12", "10.96.0.0/12 ")
+    ),
+    ("10.96.0.0/12", "10.244.0.0/16, 2001:db8:2::/56", "", ["the pod subnet 10.244.0.0/16, 2001:db8:2::/56 is no subnet"]),
     (
         "10.96.0.0/12,2001:db8:1::/108",
         "10.100.0.0/16,2001:db8::/32",
