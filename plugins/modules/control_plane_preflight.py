@@ -22,7 +22,7 @@ description:
     fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the
     same name, address or machine, clocks that are far apart, and steps of encryption at rest that would make Secrets unreadable.
   - An even number of masters, clocks that are some seconds apart, members of etcd that are no masters, and a member that is made anew where a
-    disk may only not be mounted, are warned of.
+    disk may only not be mounted, are warned of. So are changes of images of which no version can be told.
 extends_documentation_fragment:
   - kubestatic.node._attributes
   - kubestatic.node._attributes.info_module
@@ -119,6 +119,13 @@ options:
       - Subnets with blanks, a service subnet without room, one with the address of a new master, and the first time one that overlaps the pod
         subnet, are refused, too, and flags C(oidc-*) of V(kube-apiserver) beside C(authentication-config). Flags that are not given, and all
         others, are not looked at.
+    type: dict
+    default: {}
+  images:
+    description:
+      - Whole names of the images that the manifests shall have, by component.
+      - Those of V(kube-apiserver), V(kube-controller-manager) and V(kube-scheduler) are refused where their tag is a version of another minor
+        than O(kubernetes_version). Where one is to change, and neither the old nor the new name tells a version, there is a warning.
     type: dict
     default: {}
   certificates_directory:

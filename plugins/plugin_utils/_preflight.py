@@ -59,6 +59,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
     return Verdict(
         problems=[
             *_version(terms),
+            *_preflight_nodes.image_problems(terms),
             *_doubles(masters),
             *_not_heard(masters, terms),
             *_held_back(masters, phases, terms),
@@ -70,7 +71,12 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
             *decision.problems,
             *_preflight_nodes.encryption_problems(masters, phases, terms.encryption),
         ],
-        warnings=[*clock_warnings, *_even(masters), *decision.warnings],
+        warnings=[
+            *clock_warnings,
+            *_even(masters),
+            *decision.warnings,
+            *_preflight_nodes.untold(masters, phases, terms),
+        ],
         phases=phases,
         initial_cluster={
             master.name: _initial_cluster(master, masters, phases[master.name], terms)

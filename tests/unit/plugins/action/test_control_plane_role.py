@@ -132,6 +132,13 @@ def test_what_other_masters_have_to_know_is_in_the_inventory(project: Project) -
     assert "msg" not in judged(project, bare)
 
 
+def test_an_image_of_another_minor_is_refused(project: Project) -> None:
+    given: dict[str, t.Any] = {"control_plane_images": {"kube-scheduler": "registry.k8s.io/kube-scheduler:v0.0.0"}}
+    assert "msg" not in judged(project, bare, **given)
+    given["control_plane_images"]["kube-apiserver"] = "example.org/kube-apiserver:v1.36.4"
+    assert "the image of kube-apiserver is example.org/kube-apiserver:v1.36.4," in judged(project, bare, **given)["msg"]
+
+
 def test_a_provider_of_tokens_is_no_flag(project: Project) -> None:
     given = {"oidc-issuer-url": "https://login.example.org", "oidc-client-id": "kubernetes"}
     message = judged(project, bare, control_plane_kube_apiserver_flags=given)["msg"]

@@ -629,6 +629,45 @@ def test_warnings(told: list[Facts | None], terms: Facts, warnings: list[str]) -
     assert judge(told, **terms)[0].warnings == warnings
 
 
+# ---- images
+
+MINE, NEXT = "r:5/kube-apiserver@sha256:a", "r:5/kube-apiserver:mine"
+
+
+@pytest.mark.parametrize("told", [all_of(bare), all_of(master)], ids=["first", "later"])
+def test_images_are_of_the_minor_of_kubernetes(told: list[Facts | None]) -> None:
+    images = {"kube-apiserver": "r:5/kube-apiserver:v1.37.9", "kube-scheduler": MINE, "etcd": "r/etcd:v1.36.0"}
+    assert judge(told, images=images)[1] == []
+    older = {**images, "kube-scheduler": "r:5/kube-scheduler:v1.36.4-own@sha256:a"}
+    assert judge(told, images=older)[1] == [
+        (
+            "the image of kube-scheduler is r:5/kube-scheduler:v1.36.4-own@sha256:a, and kubernetes_version is 1.37.2, another"
+            " minor; have both be the same"
+        )
+    ]
+
+
+# What the manifests of API servers have (None: there are none), what is wanted, and whether that is warned of.
+UNTOLD: list[tuple[str | None, str, bool]] = [
+    (MINE, NEXT, True),
+    (NEXT, MINE, True),
+    (MINE, MINE, False),
+    (MINE, "r:5/kube-apiserver:v1.37.2", False),
+    ("r:5/kube-apiserver:v1.37.2", MINE, False),
+    (None, MINE, False),
+]
+
+
+@pytest.mark.parametrize(("have", "want", "is_warned"), UNTOLD)
+def test_an_upgrade_that_cannot_be_told_is_warned_of_once(have: str | None, want: str, is_warned: bool) -> None:
+    running = {"pods__kube_apiserver": pod("kube-apiserver", image=have)} if have else {}
+    told = all_of(master if have else bare, **running)
+    verdict, problems = judge(told, images={"kube-apiserver": want})
+    warning = f"kube-apiserver has {have}, and {want} is wanted: whether that is another minor cannot be told, and an upgrade is"
+    assert (problems, len(verdict.warnings)) == ([], is_warned)
+    assert all(one.startswith(warning) for one in verdict.warnings)
+
+
 # ---- encryption
 
 OTHER = "fedcba9876543210"
@@ -880,9 +919,19 @@ SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
     ),
     *(
         (bad, "", "", [f"the service subnet {bad} has no room"])
-        for bad in ("10.96.0.0/12, 2001:db8:1::/108", "10.96.0.0/12 ,2001:db8:1::/108", " 10.96.0.0/12", "10.96.0.0/12 ")
+        for bad in (
+            "10.96.0.0/12, 2001:db8:1::/108",
+            "10.96.0.0/12 ,2001:db8:1::/108",
+            " 10.96.0.0/12",
+            "10.96.0.0/12 ",
+        )
     ),
-    ("10.96.0.0/12", "10.244.0.0/16, 2001:db8:2::/56", "", ["the pod subnet 10.244.0.0/16, 2001:db8:2::/56 is no subnet"]),
+    (
+        "10.96.0.0/12",
+        "10.244.0.0/16, 2001:db8:2::/56",
+        "",
+        ["the pod subnet 10.244.0.0/16, 2001:db8:2::/56 is no subnet"],
+    ),
     (
         "10.96.0.0/12,2001:db8:1::/108",
         "10.100.0.0/16,2001:db8::/32",
