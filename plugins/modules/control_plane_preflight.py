@@ -21,6 +21,7 @@ description:
   - Also refused are leftovers of other clusters, masters in two clusters, changes of the minor version, kubelets that do not
     fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the
     same name, address or machine, clocks that are far apart, and steps of encryption at rest that would make Secrets unreadable.
+    So are runs that hold masters back where no other one has a manifest of an API server, which would tell what the cluster has.
   - An even number of masters, clocks that are some seconds apart, members of etcd that are no masters, and a member that is made anew where a
     disk may only not be mounted, are warned of. So are changes of images of which no version can be told.
 extends_documentation_fragment:

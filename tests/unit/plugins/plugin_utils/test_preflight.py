@@ -871,6 +871,36 @@ def test_a_running_cluster_keeps_what_it_cannot_change(flag: str, have: t.Any, w
     assert judge(told, flags={component: {}})[1] == judge(told)[1] == []
 
 
+LOST = master(3, pods__kube_apiserver=None)
+# What masters told, and whom the sentence tells of, if any.
+NOTHING_TO_COMPARE: list[tuple[list[Facts | None], str]] = [
+    (
+        [None, None, LOST],
+        "master3 has no manifest of an API server, and master1 and master2 were not heard, so nobody tells what",
+    ),
+    (
+        [None, silent(2, pods={}), silent(3, pods={})],
+        "master2 and master3 have no manifest of an API server, and master1 was not heard, so nobody tells what",
+    ),
+    (
+        [master(1, pods__kube_apiserver=None), master(2, pods__kube_apiserver=None), bare(3), None],
+        "master1, master2 and master3 have",
+    ),
+    ([master(1), None, LOST], ""),
+    ([None, None, master(3)], ""),
+    (all_of(silent, pods={}), ""),
+    ([master(1, pods={}, **seeing(1))], ""),
+    ([master(1), master(2), bare(3)], ""),
+]
+
+
+@pytest.mark.parametrize(("told", "part"), NOTHING_TO_COMPARE)
+def test_somebody_tells_what_the_cluster_has(told: list[Facts | None], part: str) -> None:
+    problems = judge(told)[1]
+    assert len(problems) == bool(part), problems
+    assert all(problem.startswith(part) for problem in problems), problems
+
+
 @pytest.mark.parametrize(
     ("told", "count"),
     [
