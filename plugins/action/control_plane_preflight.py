@@ -43,6 +43,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "peer_port": {"type": "int", "default": 2380},
     "api_server_port": {"type": "int", "default": 6443},
     "flags": {"type": "dict", "default": {}},
+    "images": {"type": "dict", "default": {}},
     "certificates_directory": {"type": "path"},
     "missing": {"type": "list", "elements": "str"},
     "forks": {"type": "int"},
@@ -105,6 +106,7 @@ class ActionModule(ActionBase):
             peer_port=params["peer_port"],
             api_server_port=params["api_server_port"],
             flags=params["flags"],
+            images=params["images"],
             certificates=certificates,
             certified=_certificate_files.masters(certificates) if certificates else frozenset(),
         )

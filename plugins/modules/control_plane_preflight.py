@@ -21,8 +21,9 @@ description:
   - Also refused are leftovers of other clusters, masters in two clusters, changes of the minor version, kubelets that do not
     fit, flags that a running cluster cannot change, missing programs, swap, ports that are taken, addresses of other machines, masters with the
     same name, address or machine, clocks that are far apart, and steps of encryption at rest that would make Secrets unreadable.
+    So are runs that hold masters back where no other one has a manifest of an API server, which would tell what the cluster has.
   - An even number of masters, clocks that are some seconds apart, members of etcd that are no masters, and a member that is made anew where a
-    disk may only not be mounted, are warned of.
+    disk may only not be mounted, are warned of. So are changes of images of which no version can be told.
 extends_documentation_fragment:
   - kubestatic.node._attributes
   - kubestatic.node._attributes.info_module
@@ -115,10 +116,17 @@ options:
       - Flags that the manifests shall have, by component, each by its name without dashes. A list gives one several times, null not at all.
       - Where a cluster runs, another C(secure-port), C(service-cluster-ip-range) or C(service-account-issuer) of V(kube-apiserver) is refused, and
         another C(cluster-cidr) of V(kube-controller-manager). A second IP family may be added, C(cluster-cidr) may be set where it was not, and
-        of several issuers one has to be that which signs now.
-      - A service subnet without room, one with the address of a new master, and the first time one that overlaps the pod subnet, are refused,
-        too, and flags C(oidc-*) of V(kube-apiserver) beside C(authentication-config). Flags that are not given, and all others, are not looked
-        at.
+        of several issuers one has to be that which signs now, and the first, which is to sign, one of those that are accepted now.
+      - Subnets with blanks, a service subnet without room, one with the address of a new master, and the first time one that overlaps the pod
+        subnet, are refused, too, and flags C(oidc-*) of V(kube-apiserver) beside C(authentication-config). Flags that are not given, and all
+        others, are not looked at.
+    type: dict
+    default: {}
+  images:
+    description:
+      - Whole names of the images that the manifests shall have, by component.
+      - Those of V(kube-apiserver), V(kube-controller-manager) and V(kube-scheduler) are refused where their tag is a version of another minor
+        than O(kubernetes_version). Where one is to change, and neither the old nor the new name tells a version, there is a warning.
     type: dict
     default: {}
   certificates_directory:

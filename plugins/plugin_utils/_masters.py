@@ -57,7 +57,7 @@ class Master(t.NamedTuple):
 class Terms(t.NamedTuple):
     """What is wanted, and how the run goes. ``missing``: hosts that the run holds back. ``flags``: component -> name -> value.
 
-    ``certified``: names of masters that have a directory in ``certificates``, the controller's directory of those of all masters.
+    ``images``: component -> whole name. ``certified``: names of masters that have a directory in ``certificates``, the controller's directory of those of all masters.
     """
 
     kubernetes_version: str
@@ -69,6 +69,7 @@ class Terms(t.NamedTuple):
     peer_port: int
     api_server_port: int
     flags: Mapping[str, Mapping[str, t.Any]]
+    images: Mapping[str, str]
     certificates: str
     certified: frozenset[str]
 

@@ -59,9 +59,11 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
     return Verdict(
         problems=[
             *_version(terms),
+            *_preflight_nodes.image_problems(terms),
             *_doubles(masters),
             *_not_heard(masters, terms),
             *_held_back(masters, phases, terms),
+            *_nothing_to_compare(masters, phases),
             *_second_cluster(masters, phases, terms),
             *(one for master in heard for one in _preflight_nodes.problems(master, phases.get(master.name), terms)),
             *late,
@@ -70,7 +72,12 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
             *decision.problems,
             *_preflight_nodes.encryption_problems(masters, phases, terms.encryption),
         ],
-        warnings=[*clock_warnings, *_even(masters), *decision.warnings],
+        warnings=[
+            *clock_warnings,
+            *_even(masters),
+            *decision.warnings,
+            *_preflight_nodes.untold(masters, phases, terms),
+        ],
         phases=phases,
         initial_cluster={
             master.name: _initial_cluster(master, masters, phases[master.name], terms)
@@ -184,6 +191,21 @@ def _held_back(masters: Sequence[Master], phases: Mapping[str, str], terms: Term
             f" at a time; run with --forks {len(masters)}"
         )
     return found
+
+
+def _nothing_to_compare(masters: Sequence[Master], phases: Mapping[str, str]) -> list[str]:
+    """Flags and encryption have to fit the API servers that run, of which nobody in this run can tell."""
+    unheard = [master.name for master in masters if not master.facts]
+    members = [master for master in masters if phases.get(master.name) in (KEEP, JOIN, REBUILD)]
+    if not members or not unheard or any(master.pod("kube-apiserver") for master in members):
+        return []
+    return [
+        (
+            f"{listed(master.name for master in members)} {'has' if len(members) == 1 else 'have'} no manifest of an API server, and"
+            f" {listed(unheard)} {'was' if len(unheard) == 1 else 'were'} not heard, so nobody tells what encryption and flags the"
+            " cluster has; have a master with an API server in this run, or all masters"
+        )
+    ]
 
 
 def _second_cluster(masters: Sequence[Master], phases: Mapping[str, str], terms: Terms) -> list[str]:

@@ -30,8 +30,7 @@ _LASTING = {
     ),
     ("kube-apiserver", _SERVICES): f"services keep the addresses that they have; {_SECOND_FAMILY}",
     ("kube-apiserver", _ISSUER): (
-        "the tokens of all pods would be refused; keep {}, or give both as a list, that one first, and swap them in a later"
-        " run"
+        "tokens of pods would be refused; keep {}, or give both as a list, that one first, and swap them in a later run"
     ),
     ("kube-controller-manager", _PODS): (
         "nodes keep the parts of it that they have, and the controller manager ends where one is outside;"
@@ -79,7 +78,7 @@ def subnets(masters: Sequence[Master], phases: Mapping[str, str], wanted: Flags)
     of_services = _values(_SERVICES, wanted["kube-apiserver"][_SERVICES])
     of_pods = _values(_PODS, wanted.get("kube-controller-manager", {}).get(_PODS))
     services, pods = _subnets(of_services), _subnets(of_pods)
-    both = "for dual stack with one of the other IP family behind a comma"
+    both = "for dual stack with one of the other IP family behind a comma, without blanks"
     found = []
     if not services or services[0].num_addresses <= _DNS:
         found.append(
@@ -124,7 +123,8 @@ def _is_kept(name: str, have: Sequence[str], want: Sequence[str]) -> bool:
     if name in (_SERVICES, _PODS):
         old, new = _networks(have), _networks(want)
         return new[: len(old)] == old
-    return have[0] in want
+    # Of issuers, each master has to accept what another one signs, as long as one has the old manifest and one the new.
+    return have[0] in want and want[0] in have
 
 
 def _values(name: str, given: t.Any) -> list[str]:
@@ -136,13 +136,13 @@ def _values(name: str, given: t.Any) -> list[str]:
 
 def _networks(given: Sequence[str]) -> list[Network | str]:
     """The subnets that a flag names; what is none, as it is."""
-    return [_network(part.strip()) for text in given for part in text.split(",")]
+    return [_network(part) for text in given for part in text.split(",")]
 
 
 def _network(text: str) -> Network | str:
     bits = text.partition("/")[2]
     try:
-        # Kubernetes takes neither an address alone nor a mask.
+        # Kubernetes takes neither an address alone nor a mask, nor blanks.
         return ipaddress.ip_network(text, strict=False) if bits.isdigit() else text
     except ValueError:
         return text

@@ -38,6 +38,36 @@ def minor(version: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def _image_minor(name: str) -> int | None:
+    """As `minor`, of the version that is an image's tag."""
+    return minor(name.partition("@")[0].rpartition(":")[2])
+
+
+def image_problems(terms: Terms) -> list[str]:
+    """Images that would be an upgrade whatever kubernetes_version says."""
+    return [
+        f"the image of {one} is {image}, and kubernetes_version is {terms.kubernetes_version}, another minor; have both be the same"
+        for one, image in terms.images.items()
+        if one in _COMPONENTS and _image_minor(image) not in (None, minor(terms.kubernetes_version))
+    ]
+
+
+def untold(masters: Sequence[Master], phases: Mapping[str, str], terms: Terms) -> list[str]:
+    """The warning that an image may be an upgrade for all that can be told."""
+    changed = {
+        one: (found, image)
+        for master in masters
+        for one, image in terms.images.items()
+        if one in _COMPONENTS and phases.get(master.name) in (KEEP, REBUILD, JOIN)
+        for found in [master.pod(one).get("image", image)]
+        if found != image and _image_minor(found) is None and _image_minor(image) is None
+    }
+    told = [f"{one} has {found}, and {image} is wanted" for one, (found, image) in changed.items()]
+    if not told:
+        return []
+    return [f"{'; '.join(told)}: whether that is another minor cannot be told, and an upgrade is not done here"]
+
+
 def problems(master: Master, phase: str | None, terms: Terms) -> list[str]:
     """The sentences for one master that was heard. `phase` is None where it is not certain."""
     return [
@@ -178,7 +208,7 @@ def _manifests(master: Master, phase: str | None, terms: Terms) -> list[str]:
         )
     if phase in (KEEP, REBUILD, JOIN):
         image = master.pod("kube-apiserver").get("image", "")
-        have = minor(image.partition("@")[0].rpartition(":")[2])
+        have = _image_minor(image)
         if have is not None and have != minor(terms.kubernetes_version):
             found.append(
                 f"the API server is {image}, and kubernetes_version is {terms.kubernetes_version}: another minor is an upgrade,"

@@ -68,7 +68,7 @@ def running(number: int) -> Facts:
 @pytest.mark.parametrize(
     ("variables", "wanted"),
     [
-        ({"control_plane_service_subnet": "10.96.0.0/12, 2001:db8:1::/108"}, []),
+        ({"control_plane_service_subnet": "10.96.0.0/12,2001:db8:1::/108"}, []),
         (
             {
                 "control_plane_api_server_port": 7443,
@@ -130,6 +130,13 @@ def test_what_other_masters_have_to_know_is_in_the_inventory(project: Project) -
     assert "master1: control_plane_address is 192.0.2.1 in" in judged(project, bare, play=play)["msg"]
     project.write("group_vars/masters.yml", json.dumps(given))
     assert "msg" not in judged(project, bare)
+
+
+def test_an_image_of_another_minor_is_refused(project: Project) -> None:
+    given: dict[str, t.Any] = {"control_plane_images": {"kube-scheduler": "registry.k8s.io/kube-scheduler:v0.0.0"}}
+    assert "msg" not in judged(project, bare, **given)
+    given["control_plane_images"]["kube-apiserver"] = "example.org/kube-apiserver:v1.36.4"
+    assert "the image of kube-apiserver is example.org/kube-apiserver:v1.36.4," in judged(project, bare, **given)["msg"]
 
 
 def test_a_provider_of_tokens_is_no_flag(project: Project) -> None:
@@ -213,6 +220,14 @@ def test_a_master_is_rebuilt_only_where_the_others_have_a_quorum() -> None:
         "own_api_server": "https://192.0.2.11:6443",
         "timeout": 120,
     }
+
+
+def test_masters_of_a_running_cluster_change_one_at_a_time() -> None:
+    """Two gates at the same time would both see a quorum, and both masters take a member away."""
+    throttles = [one["throttle"] for one in yaml.safe_load((ROLE / "tasks/main.yml").read_text()) if "throttle" in one]
+    for first_run, throttle in ((True, 0), (False, 1)):
+        plan = {"control_plane_plan": {"first_run": first_run}, "control_plane_throttle": 2}
+        assert [int(value("x", x=trusted(one), **plan)) for one in throttles] == [throttle, throttle]
 
 
 def test_an_api_server_is_told_of_its_files() -> None:

@@ -135,6 +135,7 @@ def judge(
         "peer_port": 2380,
         "api_server_port": 6443,
         "flags": {},
+        "images": {},
         "certificates": "/certificates",
         "certified": frozenset(),
     }

@@ -629,6 +629,45 @@ def test_warnings(told: list[Facts | None], terms: Facts, warnings: list[str]) -
     assert judge(told, **terms)[0].warnings == warnings
 
 
+# ---- images
+
+MINE, NEXT = "r:5/kube-apiserver@sha256:a", "r:5/kube-apiserver:mine"
+
+
+@pytest.mark.parametrize("told", [all_of(bare), all_of(master)], ids=["first", "later"])
+def test_images_are_of_the_minor_of_kubernetes(told: list[Facts | None]) -> None:
+    images = {"kube-apiserver": "r:5/kube-apiserver:v1.37.9", "kube-scheduler": MINE, "etcd": "r/etcd:v1.36.0"}
+    assert judge(told, images=images)[1] == []
+    older = {**images, "kube-scheduler": "r:5/kube-scheduler:v1.36.4-own@sha256:a"}
+    assert judge(told, images=older)[1] == [
+        (
+            "the image of kube-scheduler is r:5/kube-scheduler:v1.36.4-own@sha256:a, and kubernetes_version is 1.37.2, another"
+            " minor; have both be the same"
+        )
+    ]
+
+
+# What the manifests of API servers have (None: there are none), what is wanted, and whether that is warned of.
+UNTOLD: list[tuple[str | None, str, bool]] = [
+    (MINE, NEXT, True),
+    (NEXT, MINE, True),
+    (MINE, MINE, False),
+    (MINE, "r:5/kube-apiserver:v1.37.2", False),
+    ("r:5/kube-apiserver:v1.37.2", MINE, False),
+    (None, MINE, False),
+]
+
+
+@pytest.mark.parametrize(("have", "want", "is_warned"), UNTOLD)
+def test_an_upgrade_that_cannot_be_told_is_warned_of_once(have: str | None, want: str, is_warned: bool) -> None:
+    running = {"pods__kube_apiserver": pod("kube-apiserver", image=have)} if have else {}
+    told = all_of(master if have else bare, **running)
+    verdict, problems = judge(told, images={"kube-apiserver": want})
+    warning = f"kube-apiserver has {have}, and {want} is wanted: whether that is another minor cannot be told, and an upgrade is"
+    assert (problems, len(verdict.warnings)) == ([], is_warned)
+    assert all(one.startswith(warning) for one in verdict.warnings)
+
+
 # ---- encryption
 
 OTHER = "fedcba9876543210"
@@ -760,8 +799,8 @@ LASTING: list[tuple[str, t.Any, t.Any, str]] = [
     (PORT, "7443", None, "has --secure-port=7443, and 6443 is wanted"),
     (RANGE, "10.96.0.0/12", "10.96.0.0/12", ""),
     (RANGE, "10.96.0.0/12", "10.96.0.1/12", ""),
-    (RANGE, "10.96.0.0/12", " 10.96.0.0/12 , 2001:DB8:1:0::/108", ""),
-    (RANGE, DUAL, "10.96.0.0/12, 2001:db8:1::/108", ""),
+    (RANGE, "10.96.0.0/12", "10.96.0.0/12,2001:DB8:1:0::/108", ""),
+    (RANGE, DUAL, "10.96.0.0/12,2001:db8:1:0::/108", ""),
     (RANGE, None, "10.0.0.0/24", ""),
     (
         RANGE,
@@ -777,14 +816,16 @@ LASTING: list[tuple[str, t.Any, t.Any, str]] = [
     (RANGE, DUAL, "10.96.0.0/12", "and 10.96.0.0/12 is wanted"),
     (RANGE, "10.96.0.0/12", None, "and 10.0.0.0/24 is wanted"),
     (ISSUER, "https://a", "https://a", ""),
-    (ISSUER, "https://a", ["https://b", "https://a"], ""),
+    (ISSUER, "https://a", ["https://a", "https://b"], ""),
+    (ISSUER, ["https://a", "https://b"], ["https://b", "https://a"], ""),
+    (ISSUER, "https://a", ["https://b", "https://a"], "and https://b and https://a is wanted: tokens of pods would"),
     (ISSUER, ["https://b", "https://a"], ["https://b"], ""),
     (
         ISSUER,
         "https://a",
         "https://b",
         (
-            "master1: kube-apiserver has --service-account-issuer=https://a, and https://b is wanted: the tokens of all pods would be refused;"
+            "master1: kube-apiserver has --service-account-issuer=https://a, and https://b is wanted: tokens of pods would be refused;"
             " keep https://a, or give both as a list, that one first, and swap them in a later run"
         ),
     ),
@@ -830,6 +871,36 @@ def test_a_running_cluster_keeps_what_it_cannot_change(flag: str, have: t.Any, w
     assert judge(told, flags={component: {}})[1] == judge(told)[1] == []
 
 
+LOST = master(3, pods__kube_apiserver=None)
+# What masters told, and whom the sentence tells of, if any.
+NOTHING_TO_COMPARE: list[tuple[list[Facts | None], str]] = [
+    (
+        [None, None, LOST],
+        "master3 has no manifest of an API server, and master1 and master2 were not heard, so nobody tells what",
+    ),
+    (
+        [None, silent(2, pods={}), silent(3, pods={})],
+        "master2 and master3 have no manifest of an API server, and master1 was not heard, so nobody tells what",
+    ),
+    (
+        [master(1, pods__kube_apiserver=None), master(2, pods__kube_apiserver=None), bare(3), None],
+        "master1, master2 and master3 have",
+    ),
+    ([master(1), None, LOST], ""),
+    ([None, None, master(3)], ""),
+    (all_of(silent, pods={}), ""),
+    ([master(1, pods={}, **seeing(1))], ""),
+    ([master(1), master(2), bare(3)], ""),
+]
+
+
+@pytest.mark.parametrize(("told", "part"), NOTHING_TO_COMPARE)
+def test_somebody_tells_what_the_cluster_has(told: list[Facts | None], part: str) -> None:
+    problems = judge(told)[1]
+    assert len(problems) == bool(part), problems
+    assert all(problem.startswith(part) for problem in problems), problems
+
+
 @pytest.mark.parametrize(
     ("told", "count"),
     [
@@ -857,7 +928,7 @@ def test_a_broken_manifest_says_nothing_of_flags() -> None:
 SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
     ("10.96.0.0/12", "", "10.96.0.10", []),
     ("10.32.0.7/16", "10.244.0.0/16", "10.32.0.10", []),
-    (" 2001:db8:1::/108 , 10.96.0.0/12", "2001:db8:2::/56,10.244.0.0/16", "2001:db8:1::a", []),
+    ("2001:db8:1::/108,10.96.0.0/12", "2001:db8:2::/56,10.244.0.0/16", "2001:db8:1::a", []),
     (None, "", "10.0.0.10", []),
     ("10.96.0.0/28", "", "10.96.0.10", []),
     (
@@ -867,7 +938,7 @@ SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
         [
             (
                 "the service subnet 10.96.0.0/29 has no room for services; give one such as 10.96.0.0/12, for dual stack with one of the other"
-                " IP family behind a comma"
+                " IP family behind a comma, without blanks"
             ),
             "the pod subnet 10.244.0.0 is no subnet; give one such as 10.244.0.0/16, for dual stack with",
         ],
@@ -875,6 +946,21 @@ SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
     *(
         (bad, "", "", [f"the service subnet {bad} has no room"])
         for bad in ("10.96.0.0", "10.96.0.0/255.240.0.0", "nonsense/12", "10.96.0.0/12,", "10.96.0.0/16,10.97.0.0/16")
+    ),
+    *(
+        (bad, "", "", [f"the service subnet {bad} has no room"])
+        for bad in (
+            "10.96.0.0/12, 2001:db8:1::/108",
+            "10.96.0.0/12 ,2001:db8:1::/108",
+            " 10.96.0.0/12",
+            "10.96.0.0/12 ",
+        )
+    ),
+    (
+        "10.96.0.0/12",
+        "10.244.0.0/16, 2001:db8:2::/56",
+        "",
+        ["the pod subnet 10.244.0.0/16, 2001:db8:2::/56 is no subnet"],
     ),
     (
         "10.96.0.0/12,2001:db8:1::/108",
