@@ -25,6 +25,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_fil
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.plugin_utils import _pki
+from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import listed
 from ansible_collections.kubestatic.node.plugins.plugin_utils._pki import Pair, Period
 
 if t.TYPE_CHECKING:
@@ -54,7 +55,10 @@ class Step(t.NamedTuple):
 
 
 class Terms(t.NamedTuple):
-    """What holds for everything that is made. ``unknown``: the masters of which nothing was gathered."""
+    """What holds for everything that is made.
+
+    ``unknown``: the masters of which nothing was gathered. ``first_run``: whether the cluster begins, None where that is not known.
+    """
 
     now: datetime.datetime
     algorithm: str
@@ -62,6 +66,7 @@ class Terms(t.NamedTuple):
     authority_days: int
     renew_before: datetime.timedelta
     unknown: Sequence[str] = ()
+    first_run: bool | None = None
 
     def require_gathered(self, where: str) -> None:
         """Raise KubestaticError where a master may hold what would be made anew."""
@@ -78,6 +83,30 @@ class Signer(t.NamedTuple):
     name: str
     text: str
     pair: Pair
+
+
+def require_of_cluster(*, own: Place, held: Sequence[Place], terms: Terms) -> None:
+    """Raise KubestaticError where a cluster exists that has keys which would be made anew."""
+    if terms.first_run is not False:
+        return
+    names = {name for place in [own, *held] for name in place.texts}
+    missing = [f"pki/{name}.crt" for name in AUTHORITIES if not names & {f"pki/{name}.crt", f"pki/{name}.key"}]
+    if SERVICE_ACCOUNT_KEY not in names:
+        missing.append(SERVICE_ACCOUNT_KEY)
+    # kubeadm's clusters have none, which only a master that is whole can tell: preflight knows the keys of its API server.
+    if ENCRYPTION_KEY not in names and not any("pki/ca.crt" in place.texts for place in held):
+        missing.append(ENCRYPTION_KEY)
+    if not missing:
+        return
+    terms.require_gathered(own.where(missing[0]))
+    remedy = ""
+    if missing == [ENCRYPTION_KEY]:
+        remedy = "; where it never encrypted Secrets, put a new key there (head -c 32 /dev/urandom | base64)"
+    raise KubestaticError(
+        f"{own.prefix}: {listed(missing)} of the cluster that exists {'is' if len(missing) == 1 else 'are'} neither there nor on a"
+        " master, and made anew would cut off its nodes and service accounts, or leave its Secrets unreadable; give the directory"
+        f" that has all its keys, or put there what a backup of a master's /etc/kubernetes/pki has{remedy}"
+    )
 
 
 def signer(

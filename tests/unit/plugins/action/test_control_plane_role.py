@@ -24,7 +24,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.plugin_utils.preflig
 )
 
 if t.TYPE_CHECKING:
-    from ansible_collections.kubestatic.node.tests.unit.plugins.action.conftest import Project
+    from ansible_collections.kubestatic.node.tests.unit.plugins.action.conftest import Project, Run
 
 ROLE = pathlib.Path(_action.__file__).parents[2] / "roles/control_plane"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -38,18 +38,22 @@ PLAY = """
 """
 
 
-def judged(
-    project: Project, told: t.Callable[[int], Facts], *args: str, play: str = PLAY, **variables: t.Any
-) -> dict[str, t.Any]:
-    """What preflight says of masters that tell this."""
+def played(project: Project, told: t.Callable[[int], Facts], *args: str, play: str = PLAY, **variables: t.Any) -> Run:
+    """A run over masters that tell this."""
     for number in (1, 2, 3):
         facts = {**told(number), "time": time.time()}
         answer = {"changed": False, "held_files": [], "texts": {}, "facts": facts}
         (project.node(f"master{number}") / "answer").write_text(json.dumps(answer))
         project.write(f"host_vars/master{number}.yml", f"control_plane_address: 192.0.2.1{number}\n")
+    return project.play(play, "-e", json.dumps(variables), *args)
+
+
+def judged(
+    project: Project, told: t.Callable[[int], Facts], *args: str, play: str = PLAY, **variables: t.Any
+) -> dict[str, t.Any]:
+    """What preflight says of masters that tell this."""
     # What comes behind it, ends here.
-    given = {"control_plane_validity": 0, **variables}
-    run = project.play(play, "-e", json.dumps(given), *args)
+    run = played(project, told, *args, play=play, control_plane_validity=0, **variables)
     found = [result for results in run.results.values() for result in results if "initial_cluster" in result]
     assert len(found) == 1, run.text
     return found[0]
@@ -111,6 +115,15 @@ def test_a_cluster_does_not_begin_beside_another_one_with_its_ca(project: Projec
     message = judged(project, bare, *inventories, play=play, kubestatic_hosts="narrow", **given)["msg"]
     assert f"on master3, and {project.path}/certificates has certificates of master1 and master2, too" in message
     assert "msg" not in judged(project, bare, *inventories, play=play, kubestatic_hosts="narrow")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"]])
+def test_a_cluster_whose_masters_lost_their_keys_gets_no_other_ones(project: Project, arguments: list[str]) -> None:
+    given = {"control_plane_certificates_directory": "certificates", "control_plane_pod_subnet": "10.244.0.0/16"}
+    run = played(project, running, *arguments, **given)
+    message = run.results["master1"][2]["msg"]
+    assert f"{project.path}/certificates/: pki/ca.crt, pki/etcd/ca.crt" in message and "cluster that exists" in message
+    assert not list(project.path.glob("certificates/pki/*"))
 
 
 def test_what_other_masters_have_to_know_is_in_the_inventory(project: Project) -> None:

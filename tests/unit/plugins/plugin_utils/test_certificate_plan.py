@@ -372,6 +372,54 @@ def test_what_a_kubelet_signed_for_itself_tells_of_no_ca(empty: CertificateWorld
     assert empty.run()[0] == "made pki/ca.key and pki/ca.crt (there was none)"
 
 
+AUTHORITY_FILES = [f"pki/{name}.crt" for name in AUTHORITIES]
+
+
+def test_an_existing_cluster_gets_no_other_keys(empty: CertificateWorld) -> None:
+    """As where all masters have lost /etc/kubernetes, and etcd has its data."""
+    empty.first_run = False
+    assert empty.refused() == (
+        "/dir/: pki/ca.crt, pki/etcd/ca.crt, pki/front-proxy-ca.crt, pki/sa.key and pki/encryption.key of the cluster that exists are"
+        " neither there nor on a master, and made anew would cut off its nodes and service accounts, or leave its Secrets"
+        " unreadable; give the directory that has all its keys, or put there what a backup of a master's /etc/kubernetes/pki has"
+    )
+    empty.held = {"master1": {}}
+    assert "whether master2 and master3 has it already is not known" in empty.refused()
+
+
+@pytest.mark.parametrize("name", [*AUTHORITY_FILES, "pki/sa.key"])
+def test_each_key_of_an_existing_cluster_is_needed(world: CertificateWorld, name: str) -> None:
+    world.first_run = False
+    for texts in (world.own, *world.held.values()):
+        for path in [path for path in texts if path.startswith(name.removesuffix("crt").removesuffix("key"))]:
+            del texts[path]
+    assert world.refused().startswith(f"/dir/: {name} of the cluster that exists is neither there nor on a master, and")
+
+
+def test_an_existing_cluster_keeps_its_keys_wherever_they_are(world: CertificateWorld) -> None:
+    world.first_run = False
+    assert world.run() == []
+    before, world.own = world.own, {}
+    assert world.run() and world.own == before
+    world.held = {name: {} for name in ADDRESSES}
+    assert world.run() == []
+    del world.own["pki/ca.key"]
+    assert world.run() == [], "somebody else signs"
+
+
+def test_an_encryption_key_is_made_for_a_cluster_of_kubeadm_alone(world: CertificateWorld) -> None:
+    world.first_run = False
+    for texts in (world.own, *world.held.values()):
+        del texts["pki/encryption.key"]
+    before = dict(world.own)
+    assert world.run() == ["made pki/encryption.key (there was none)"]
+    world.own = before
+    world.held = {name: {} for name in ADDRESSES}
+    assert world.refused().endswith(
+        "; where it never encrypted Secrets, put a new key there (head -c 32 /dev/urandom | base64)"
+    )
+
+
 @pytest.mark.parametrize("name", [*SECRETS, "pki/ca.crt"])
 @pytest.mark.parametrize("own", [True, False])
 def test_two_different_ones_are_refused(world: CertificateWorld, name: str, own: bool) -> None:
