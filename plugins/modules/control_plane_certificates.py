@@ -113,10 +113,12 @@ options:
   first_run:
     description:
       - Whether the cluster begins with this run, as RV(kubestatic.node.control_plane_preflight#module:first_run) tells.
+      - With V(true), masters may hold only those of the keys and CAs that all masters share which are in O(directory), too. Others are of
+        another cluster, whose certificates would be valid in the new one, or of a run with another directory, and the task fails.
       - With V(false), a cluster exists, and no CA and no service account key is made for it. Nor is an encryption key, unless a
         master holds the CA, as those of C(kubeadm) do, which has no such key. Where one of them is neither in O(directory) nor on a
         master, the task fails.
-      - Without it, what is neither in O(directory) nor on a master is made, whatever etcd has.
+      - Without it, what masters hold is taken over, and what is neither there nor in O(directory) is made, whatever etcd has.
     type: bool
   control_plane_endpoint:
     description:

@@ -21,6 +21,7 @@ from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_fil
     ENCRYPTION_KEY,
     SERVICE_ACCOUNT_KEY,
     SERVICE_ACCOUNT_PUBLIC_KEY,
+    SHARED,
     node_path,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
@@ -86,7 +87,9 @@ class Signer(t.NamedTuple):
 
 
 def require_of_cluster(*, own: Place, held: Sequence[Place], terms: Terms) -> None:
-    """Raise KubestaticError where a cluster exists that has keys which would be made anew."""
+    """Raise KubestaticError for keys of another cluster, and where one exists that has keys which would be made anew."""
+    if terms.first_run:
+        _require_no_others(own, held)
     if terms.first_run is not False:
         return
     names = {name for place in [own, *held] for name in place.texts}
@@ -107,6 +110,17 @@ def require_of_cluster(*, own: Place, held: Sequence[Place], terms: Terms) -> No
         " master, and made anew would cut off its nodes and service accounts, or leave its Secrets unreadable; give the directory"
         f" that has all its keys, or put there what a backup of a master's /etc/kubernetes/pki has{remedy}"
     )
+
+
+def _require_no_others(own: Place, held: Sequence[Place]) -> None:
+    """Raise KubestaticError where masters of a cluster that begins hold keys already. Those of a run that was cut off are in ``own``."""
+    others = [place.where(name) for place in held for name in SHARED if name in place.texts.keys() - own.texts.keys()]
+    if others:
+        raise KubestaticError(
+            f"{listed(others)}: {'is' if len(others) == 1 else 'are'} of another cluster or an earlier first run, not in"
+            f" {own.prefix}, and in the cluster that begins all certificates of that one would be valid; move /etc/kubernetes/pki away"
+            f" there, or give the directory of that run, or put them into {own.prefix}pki to use them on purpose"
+        )
 
 
 def signer(

@@ -38,11 +38,18 @@ PLAY = """
 """
 
 
-def played(project: Project, told: t.Callable[[int], Facts], *args: str, play: str = PLAY, **variables: t.Any) -> Run:
-    """A run over masters that tell this."""
+def played(
+    project: Project,
+    told: t.Callable[[int], Facts],
+    *args: str,
+    play: str = PLAY,
+    texts: dict[str, str] | None = None,
+    **variables: t.Any,
+) -> Run:
+    """A run over masters that tell this, and hold these files."""
     for number in (1, 2, 3):
         facts = {**told(number), "time": time.time()}
-        answer = {"changed": False, "held_files": [], "texts": {}, "facts": facts}
+        answer = {"changed": False, "held_files": [], "texts": texts or {}, "facts": facts}
         (project.node(f"master{number}") / "answer").write_text(json.dumps(answer))
         project.write(f"host_vars/master{number}.yml", f"control_plane_address: 192.0.2.1{number}\n")
     return project.play(play, "-e", json.dumps(variables), *args)
@@ -119,10 +126,22 @@ def test_a_cluster_does_not_begin_beside_another_one_with_its_ca(project: Projec
 
 @pytest.mark.parametrize("arguments", [[], ["--check"]])
 def test_a_cluster_whose_masters_lost_their_keys_gets_no_other_ones(project: Project, arguments: list[str]) -> None:
-    given = {"control_plane_certificates_directory": "certificates", "control_plane_pod_subnet": "10.244.0.0/16"}
+    given: dict[str, t.Any] = {
+        "control_plane_certificates_directory": "certificates",
+        "control_plane_pod_subnet": "10.244.0.0/16",
+    }
     run = played(project, running, *arguments, **given)
     message = run.results["master1"][2]["msg"]
     assert f"{project.path}/certificates/: pki/ca.crt, pki/etcd/ca.crt" in message and "cluster that exists" in message
+    assert not list(project.path.glob("certificates/pki/*"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"]])
+def test_a_cluster_does_not_begin_with_keys_of_another_one(project: Project, arguments: list[str]) -> None:
+    texts = {"pki/ca.crt": "", "pki/ca.key": ""}
+    run = played(project, bare, *arguments, texts=texts, control_plane_certificates_directory="certificates")
+    message = run.results["master1"][2]["msg"]
+    assert message.startswith("master1:/etc/kubernetes/pki/ca.key, master1:/etc/kubernetes/pki/ca.crt, master2:")
     assert not list(project.path.glob("certificates/pki/*"))
 
 

@@ -420,6 +420,33 @@ def test_an_encryption_key_is_made_for_a_cluster_of_kubeadm_alone(world: Certifi
     )
 
 
+def test_a_cluster_does_not_begin_with_keys_of_another_one(world: CertificateWorld) -> None:
+    """Whoever has a certificate of that one, could use it here."""
+    world.first_run = True
+    before, world.own = world.own, {}
+    world.held = {"master1": {}, "master2": {"pki/ca.crt": before["pki/ca.crt"], "pki/sa.key": before["pki/sa.key"]}}
+    world.held["master3"] = {"pki/ca.crt": before["pki/ca.crt"]}
+    assert world.refused() == (
+        "master2:/etc/kubernetes/pki/ca.crt, master2:/etc/kubernetes/pki/sa.key and master3:/etc/kubernetes/pki/ca.crt: are of"
+        " another cluster or an earlier first run, not in /dir/, and in the cluster that begins all certificates of that one would"
+        " be valid; move /etc/kubernetes/pki away there, or give the directory of that run, or put them into /dir/pki to use them"
+        " on purpose"
+    )
+    world.own = {"pki/ca.crt": before["pki/ca.crt"], "pki/ca.key": before["pki/ca.key"]}
+    assert world.refused().startswith("master2:/etc/kubernetes/pki/sa.key: is of another cluster")
+    world.own["pki/sa.key"] = before["pki/sa.key"]
+    assert "made pki/etcd/ca.key and pki/etcd/ca.crt (there was none)" in world.run(), "it is used on purpose"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_first_run_that_was_cut_off_is_finished_with_its_keys(empty: CertificateWorld, count: int) -> None:
+    empty.first_run = True
+    assert len(empty.run()) == 5 + 3 * len([*PAIRS, *KUBECONFIGS])
+    empty.hand_out()
+    empty.held.update({name: {} for name in list(ADDRESSES)[count:]})
+    assert empty.run() == []
+
+
 @pytest.mark.parametrize("name", [*SECRETS, "pki/ca.crt"])
 @pytest.mark.parametrize("own", [True, False])
 def test_two_different_ones_are_refused(world: CertificateWorld, name: str, own: bool) -> None:
