@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import time
 import typing as t
@@ -143,6 +144,40 @@ def test_a_cluster_does_not_begin_with_keys_of_another_one(project: Project, arg
     message = run.results["master1"][2]["msg"]
     assert message.startswith("master1:/etc/kubernetes/pki/ca.key, master1:/etc/kubernetes/pki/ca.crt, master2:")
     assert not list(project.path.glob("certificates/pki/*"))
+
+
+def test_certificates_are_beside_the_inventory_and_not_beside_the_playbook(project: Project) -> None:
+    """That may be one of the installed collection."""
+    (project.path / "inventory").mkdir()
+    (project.path / "inventory.yml").rename(project.path / "inventory/hosts.yml")
+    arguments = ("-i", "inventory/hosts.yml", "--check")
+    run = played(project, bare, *arguments)
+    [source, *_] = run.results["master1"][2]["files"]["master1"]
+    assert f"{project.path}/inventory/.certificates/pki/" in source["src"]
+    project.write("inventory/certs/masters/master9/kubelet.conf", "")
+    message = judged(project, bare, *arguments, control_plane_certificates_directory="certs")["msg"]
+    assert f"{project.path}/inventory/certs has certificates of master9, too" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "inventory", "wanted"),
+    [
+        (".certificates", "/inventory", "/inventory/.certificates"),
+        ("../certs", "/inventory", "/inventory/../certs"),
+        ("/certs", "/inventory", "/certs"),
+        ("~/certs", "/inventory", "/home/me/certs"),
+        ("$HOME/certs", "/inventory", "/home/me/certs"),
+        ("certs", "None", "/current/certs"),
+        ("certs", None, "/current/certs"),
+    ],
+)
+def test_a_directory_of_certificates_is_absolute(
+    monkeypatch: pytest.MonkeyPatch, given: str, inventory: str | None, wanted: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr(os, "getcwd", lambda: "/current")
+    options = {"control_plane_certificates_directory": given, "inventory_dir": inventory}
+    assert value("control_plane_certificates_path", **options) == wanted
 
 
 def test_what_other_masters_have_to_know_is_in_the_inventory(project: Project) -> None:
