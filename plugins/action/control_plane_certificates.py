@@ -50,6 +50,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "new": {"type": "bool", "default": False},
         },
     },
+    "first_run": {"type": "bool"},
     "control_plane_endpoint": {"type": "str", "default": ""},
     "api_server_port": {"type": "int", "default": 6443},
     "api_server_sans": {"type": "list", "elements": "str", "default": []},
@@ -144,4 +145,5 @@ def _terms(params: dict[str, t.Any], plane: ControlPlane) -> Terms:
         authority_days=params["ca_validity"],
         renew_before=datetime.timedelta(days=params["renew_before"]),
         unknown=[master.name for master in plane.masters if not master.held and not master.is_new],
+        first_run=params["first_run"],
     )

@@ -27,7 +27,8 @@ description:
     directory, as on a colleague's machine, gets everything from a cluster that runs, and nothing in the cluster changes.
   - A CA, the service account key and the encryption key are never made anew while a master holds one, and never
     replaced. Nor is a CA made where the directory or a master has a certificate or kubeconfig that needs one already.
-    Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails.
+    Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails. With O(first_run)
+    more is refused.
   - M(kubestatic.node.node_files) brings the files to the masters, with what is in RV(files).
 extends_documentation_fragment:
   - kubestatic.node._attributes
@@ -109,6 +110,16 @@ options:
           - With V(true) for a machine that does hold a CA of this cluster, another CA may be made.
         type: bool
         default: false
+  first_run:
+    description:
+      - Whether the cluster begins with this run, as RV(kubestatic.node.control_plane_preflight#module:first_run) tells.
+      - With V(true), masters may hold only those of the keys and CAs that all masters share which are in O(directory), too. Others are of
+        another cluster, whose certificates would be valid in the new one, or of a run with another directory, and the task fails.
+      - With V(false), a cluster exists, and no CA and no service account key is made for it. Nor is an encryption key, unless a
+        master holds the CA, as those of C(kubeadm) do, which has no such key. Where one of them is neither in O(directory) nor on a
+        master, the task fails.
+      - Without it, what masters hold is taken over, and what is neither there nor in O(directory) is made, whatever etcd has.
+    type: bool
   control_plane_endpoint:
     description:
       - The name or address, with C(:PORT) where that is not O(api_server_port), of what stands before all API servers, such as a

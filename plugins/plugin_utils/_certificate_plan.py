@@ -55,6 +55,7 @@ class Due(t.NamedTuple):
 def plan(own: Place, desks: Sequence[Desk], terms: Terms) -> Plan:
     """Decide everything. Raises KubestaticError for what is refused; nothing was written then."""
     held = [desk.held for desk in desks if desk.held]
+    _shared_keys.require_of_cluster(own=own, held=held, terms=terms)
     steps: list[Step] = []
     signers: dict[str, Signer] = {}
     for name in AUTHORITIES:

@@ -21,10 +21,12 @@ from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_fil
     ENCRYPTION_KEY,
     SERVICE_ACCOUNT_KEY,
     SERVICE_ACCOUNT_PUBLIC_KEY,
+    SHARED,
     node_path,
 )
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.plugin_utils import _pki
+from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import listed
 from ansible_collections.kubestatic.node.plugins.plugin_utils._pki import Pair, Period
 
 if t.TYPE_CHECKING:
@@ -54,7 +56,10 @@ class Step(t.NamedTuple):
 
 
 class Terms(t.NamedTuple):
-    """What holds for everything that is made. ``unknown``: the masters of which nothing was gathered."""
+    """What holds for everything that is made.
+
+    ``unknown``: the masters of which nothing was gathered. ``first_run``: whether the cluster begins, None where that is not known.
+    """
 
     now: datetime.datetime
     algorithm: str
@@ -62,6 +67,7 @@ class Terms(t.NamedTuple):
     authority_days: int
     renew_before: datetime.timedelta
     unknown: Sequence[str] = ()
+    first_run: bool | None = None
 
     def require_gathered(self, where: str) -> None:
         """Raise KubestaticError where a master may hold what would be made anew."""
@@ -78,6 +84,43 @@ class Signer(t.NamedTuple):
     name: str
     text: str
     pair: Pair
+
+
+def require_of_cluster(*, own: Place, held: Sequence[Place], terms: Terms) -> None:
+    """Raise KubestaticError for keys of another cluster, and where one exists that has keys which would be made anew."""
+    if terms.first_run:
+        _require_no_others(own, held)
+    if terms.first_run is not False:
+        return
+    names = {name for place in [own, *held] for name in place.texts}
+    missing = [f"pki/{name}.crt" for name in AUTHORITIES if not names & {f"pki/{name}.crt", f"pki/{name}.key"}]
+    if SERVICE_ACCOUNT_KEY not in names:
+        missing.append(SERVICE_ACCOUNT_KEY)
+    # kubeadm's clusters have none, which only a master that is whole can tell: preflight knows the keys of its API server.
+    if ENCRYPTION_KEY not in names and not any("pki/ca.crt" in place.texts for place in held):
+        missing.append(ENCRYPTION_KEY)
+    if not missing:
+        return
+    terms.require_gathered(own.where(missing[0]))
+    remedy = ""
+    if missing == [ENCRYPTION_KEY]:
+        remedy = "; where it never encrypted Secrets, put a new key there (head -c 32 /dev/urandom | base64)"
+    raise KubestaticError(
+        f"{own.prefix}: {listed(missing)} of the cluster that exists {'is' if len(missing) == 1 else 'are'} neither there nor on a"
+        " master, and made anew would cut off its nodes and service accounts, or leave its Secrets unreadable; give the directory"
+        f" that has all its keys, or put there what a backup of a master's /etc/kubernetes/pki has{remedy}"
+    )
+
+
+def _require_no_others(own: Place, held: Sequence[Place]) -> None:
+    """Raise KubestaticError where masters of a cluster that begins hold keys already. Those of a run that was cut off are in ``own``."""
+    others = [place.where(name) for place in held for name in SHARED if name in place.texts.keys() - own.texts.keys()]
+    if others:
+        raise KubestaticError(
+            f"{listed(others)}: {'is' if len(others) == 1 else 'are'} of another cluster or an earlier first run, not in"
+            f" {own.prefix}, and in the cluster that begins all certificates of that one would be valid; move /etc/kubernetes/pki away"
+            f" there, or give the directory of that run, or put them into {own.prefix}pki to use them on purpose"
+        )
 
 
 def signer(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import time
 import typing as t
@@ -24,7 +25,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.plugin_utils.preflig
 )
 
 if t.TYPE_CHECKING:
-    from ansible_collections.kubestatic.node.tests.unit.plugins.action.conftest import Project
+    from ansible_collections.kubestatic.node.tests.unit.plugins.action.conftest import Project, Run
 
 ROLE = pathlib.Path(_action.__file__).parents[2] / "roles/control_plane"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -38,18 +39,29 @@ PLAY = """
 """
 
 
+def played(
+    project: Project,
+    told: t.Callable[[int], Facts],
+    *args: str,
+    play: str = PLAY,
+    texts: dict[str, str] | None = None,
+    **variables: t.Any,
+) -> Run:
+    """A run over masters that tell this, and hold these files."""
+    for number in (1, 2, 3):
+        facts = {**told(number), "time": time.time()}
+        answer = {"changed": False, "held_files": [], "texts": texts or {}, "facts": facts}
+        (project.node(f"master{number}") / "answer").write_text(json.dumps(answer))
+        project.write(f"host_vars/master{number}.yml", f"control_plane_address: 192.0.2.1{number}\n")
+    return project.play(play, "-e", json.dumps(variables), *args)
+
+
 def judged(
     project: Project, told: t.Callable[[int], Facts], *args: str, play: str = PLAY, **variables: t.Any
 ) -> dict[str, t.Any]:
     """What preflight says of masters that tell this."""
-    for number in (1, 2, 3):
-        facts = {**told(number), "time": time.time()}
-        answer = {"changed": False, "held_files": [], "texts": {}, "facts": facts}
-        (project.node(f"master{number}") / "answer").write_text(json.dumps(answer))
-        project.write(f"host_vars/master{number}.yml", f"control_plane_address: 192.0.2.1{number}\n")
     # What comes behind it, ends here.
-    given = {"control_plane_validity": 0, **variables}
-    run = project.play(play, "-e", json.dumps(given), *args)
+    run = played(project, told, *args, play=play, control_plane_validity=0, **variables)
     found = [result for results in run.results.values() for result in results if "initial_cluster" in result]
     assert len(found) == 1, run.text
     return found[0]
@@ -111,6 +123,61 @@ def test_a_cluster_does_not_begin_beside_another_one_with_its_ca(project: Projec
     message = judged(project, bare, *inventories, play=play, kubestatic_hosts="narrow", **given)["msg"]
     assert f"on master3, and {project.path}/certificates has certificates of master1 and master2, too" in message
     assert "msg" not in judged(project, bare, *inventories, play=play, kubestatic_hosts="narrow")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"]])
+def test_a_cluster_whose_masters_lost_their_keys_gets_no_other_ones(project: Project, arguments: list[str]) -> None:
+    given: dict[str, t.Any] = {
+        "control_plane_certificates_directory": "certificates",
+        "control_plane_pod_subnet": "10.244.0.0/16",
+    }
+    run = played(project, running, *arguments, **given)
+    message = run.results["master1"][2]["msg"]
+    assert f"{project.path}/certificates/: pki/ca.crt, pki/etcd/ca.crt" in message and "cluster that exists" in message
+    assert not list(project.path.glob("certificates/pki/*"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"]])
+def test_a_cluster_does_not_begin_with_keys_of_another_one(project: Project, arguments: list[str]) -> None:
+    texts = {"pki/ca.crt": "", "pki/ca.key": ""}
+    run = played(project, bare, *arguments, texts=texts, control_plane_certificates_directory="certificates")
+    message = run.results["master1"][2]["msg"]
+    assert message.startswith("master1:/etc/kubernetes/pki/ca.key, master1:/etc/kubernetes/pki/ca.crt, master2:")
+    assert not list(project.path.glob("certificates/pki/*"))
+
+
+def test_certificates_are_beside_the_inventory_and_not_beside_the_playbook(project: Project) -> None:
+    """That may be one of the installed collection."""
+    (project.path / "inventory").mkdir()
+    (project.path / "inventory.yml").rename(project.path / "inventory/hosts.yml")
+    arguments = ("-i", "inventory/hosts.yml", "--check")
+    run = played(project, bare, *arguments)
+    [source, *_] = run.results["master1"][2]["files"]["master1"]
+    assert f"{project.path}/inventory/.certificates/pki/" in source["src"]
+    project.write("inventory/certs/masters/master9/kubelet.conf", "")
+    message = judged(project, bare, *arguments, control_plane_certificates_directory="certs")["msg"]
+    assert f"{project.path}/inventory/certs has certificates of master9, too" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "inventory", "wanted"),
+    [
+        (".certificates", "/inventory", "/inventory/.certificates"),
+        ("../certs", "/inventory", "/inventory/../certs"),
+        ("/certs", "/inventory", "/certs"),
+        ("~/certs", "/inventory", "/home/me/certs"),
+        ("$HOME/certs", "/inventory", "/home/me/certs"),
+        ("certs", "None", "/current/certs"),
+        ("certs", None, "/current/certs"),
+    ],
+)
+def test_a_directory_of_certificates_is_absolute(
+    monkeypatch: pytest.MonkeyPatch, given: str, inventory: str | None, wanted: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr(os, "getcwd", lambda: "/current")
+    options = {"control_plane_certificates_directory": given, "inventory_dir": inventory}
+    assert value("control_plane_certificates_path", **options) == wanted
 
 
 def test_what_other_masters_have_to_know_is_in_the_inventory(project: Project) -> None:

@@ -50,6 +50,7 @@ class CertificateWorld:
     days: int = 365
     authority_days: int = 3650
     renew_before: int = 90
+    first_run: bool | None = None
 
     def plan(self, **params: t.Any) -> Plan:
         found = plane(**params)
@@ -60,6 +61,7 @@ class CertificateWorld:
             authority_days=self.authority_days,
             renew_before=datetime.timedelta(days=self.renew_before),
             unknown=[master.name for master in found.masters if master.name not in self.held],
+            first_run=self.first_run,
         )
         return _certificate_plan.plan(self._place(""), [self._desk(found, master) for master in found.masters], terms)
 

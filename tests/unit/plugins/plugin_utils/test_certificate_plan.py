@@ -372,6 +372,81 @@ def test_what_a_kubelet_signed_for_itself_tells_of_no_ca(empty: CertificateWorld
     assert empty.run()[0] == "made pki/ca.key and pki/ca.crt (there was none)"
 
 
+AUTHORITY_FILES = [f"pki/{name}.crt" for name in AUTHORITIES]
+
+
+def test_an_existing_cluster_gets_no_other_keys(empty: CertificateWorld) -> None:
+    """As where all masters have lost /etc/kubernetes, and etcd has its data."""
+    empty.first_run = False
+    assert empty.refused() == (
+        "/dir/: pki/ca.crt, pki/etcd/ca.crt, pki/front-proxy-ca.crt, pki/sa.key and pki/encryption.key of the cluster that exists are"
+        " neither there nor on a master, and made anew would cut off its nodes and service accounts, or leave its Secrets"
+        " unreadable; give the directory that has all its keys, or put there what a backup of a master's /etc/kubernetes/pki has"
+    )
+    empty.held = {"master1": {}}
+    assert "whether master2 and master3 has it already is not known" in empty.refused()
+
+
+@pytest.mark.parametrize("name", [*AUTHORITY_FILES, "pki/sa.key"])
+def test_each_key_of_an_existing_cluster_is_needed(world: CertificateWorld, name: str) -> None:
+    world.first_run = False
+    for texts in (world.own, *world.held.values()):
+        for path in [path for path in texts if path.startswith(name.removesuffix("crt").removesuffix("key"))]:
+            del texts[path]
+    assert world.refused().startswith(f"/dir/: {name} of the cluster that exists is neither there nor on a master, and")
+
+
+def test_an_existing_cluster_keeps_its_keys_wherever_they_are(world: CertificateWorld) -> None:
+    world.first_run = False
+    assert world.run() == []
+    before, world.own = world.own, {}
+    assert world.run() and world.own == before
+    world.held = {name: {} for name in ADDRESSES}
+    assert world.run() == []
+    del world.own["pki/ca.key"]
+    assert world.run() == [], "somebody else signs"
+
+
+def test_an_encryption_key_is_made_for_a_cluster_of_kubeadm_alone(world: CertificateWorld) -> None:
+    world.first_run = False
+    for texts in (world.own, *world.held.values()):
+        del texts["pki/encryption.key"]
+    before = dict(world.own)
+    assert world.run() == ["made pki/encryption.key (there was none)"]
+    world.own = before
+    world.held = {name: {} for name in ADDRESSES}
+    assert world.refused().endswith(
+        "; where it never encrypted Secrets, put a new key there (head -c 32 /dev/urandom | base64)"
+    )
+
+
+def test_a_cluster_does_not_begin_with_keys_of_another_one(world: CertificateWorld) -> None:
+    """Whoever has a certificate of that one, could use it here."""
+    world.first_run = True
+    before, world.own = world.own, {}
+    world.held = {"master1": {}, "master2": {"pki/ca.crt": before["pki/ca.crt"], "pki/sa.key": before["pki/sa.key"]}}
+    world.held["master3"] = {"pki/ca.crt": before["pki/ca.crt"]}
+    assert world.refused() == (
+        "master2:/etc/kubernetes/pki/ca.crt, master2:/etc/kubernetes/pki/sa.key and master3:/etc/kubernetes/pki/ca.crt: are of"
+        " another cluster or an earlier first run, not in /dir/, and in the cluster that begins all certificates of that one would"
+        " be valid; move /etc/kubernetes/pki away there, or give the directory of that run, or put them into /dir/pki to use them"
+        " on purpose"
+    )
+    world.own = {"pki/ca.crt": before["pki/ca.crt"], "pki/ca.key": before["pki/ca.key"]}
+    assert world.refused().startswith("master2:/etc/kubernetes/pki/sa.key: is of another cluster")
+    world.own["pki/sa.key"] = before["pki/sa.key"]
+    assert "made pki/etcd/ca.key and pki/etcd/ca.crt (there was none)" in world.run(), "it is used on purpose"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_first_run_that_was_cut_off_is_finished_with_its_keys(empty: CertificateWorld, count: int) -> None:
+    empty.first_run = True
+    assert len(empty.run()) == 5 + 3 * len([*PAIRS, *KUBECONFIGS])
+    empty.hand_out()
+    empty.held.update({name: {} for name in list(ADDRESSES)[count:]})
+    assert empty.run() == []
+
+
 @pytest.mark.parametrize("name", [*SECRETS, "pki/ca.crt"])
 @pytest.mark.parametrize("own", [True, False])
 def test_two_different_ones_are_refused(world: CertificateWorld, name: str, own: bool) -> None:
