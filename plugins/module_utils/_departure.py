@@ -28,6 +28,9 @@ _AFTER_REMOVAL_SECONDS = 2.2
 # How long past its grace period a pod may take to go: the kubelet's and the runtime's own work.
 _MARGIN_SECONDS = 10.0
 
+# Who in the kubelet complains when its API server does not answer, which tells nothing of the pod itself.
+_OF_API_SERVER = ("status_manager.go:", "mirror pod")
+
 
 class Departure:
     """One pod on its way out. ``stopped_at`` (Unix time) and ``forced`` are known once `wait` has ended.
@@ -183,9 +186,10 @@ class Departure:
             _recover_pods.unit(self._node.store).rearm()
 
     def _complaints(self) -> list[str]:
-        """What the kubelet has logged about this pod at level E since the wait began."""
+        """What the kubelet has logged about this pod at level E since the wait began, but for what its API server owes it."""
         lines = self._node.service.journal(since=self._began_at)
-        return _kubelet_service.errors_about(lines, path="\0", pod=self._pod)
+        found = _kubelet_service.errors_about(lines, path="\0", pod=self._pod)
+        return [line for line in found if not any(word in line for word in _OF_API_SERVER)]
 
     def _stuck(self, complaints: t.Sequence[str], *, running: bool) -> str:
         hint = f": {complaints[-1]}" if complaints else ""
