@@ -57,7 +57,8 @@ class Master(t.NamedTuple):
 class Terms(t.NamedTuple):
     """What is wanted, and how the run goes. ``missing``: hosts that the run holds back. ``flags``: component -> name -> value.
 
-    ``images``: component -> whole name. ``certified``: names of masters that have a directory in ``certificates``, the controller's directory of those of all masters.
+    ``images``: component -> whole name. ``certified``: names of masters that have a directory in ``certificates``, the controller's
+    directory of those of all masters.
     """
 
     kubernetes_version: str
