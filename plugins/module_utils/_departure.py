@@ -28,8 +28,9 @@ _AFTER_REMOVAL_SECONDS = 2.2
 # How long past its grace period a pod may take to go: the kubelet's and the runtime's own work.
 _MARGIN_SECONDS = 10.0
 
-# Who in the kubelet complains when its API server does not answer, which tells nothing of the pod itself.
-_OF_API_SERVER = ("status_manager.go:", "mirror pod")
+# What a kubelet says where it cannot take a sandbox away (ErrKillPodSandbox, pkg/kubelet/container/sync_result.go). It says
+# other things of a pod that it may not delete yet: that it cannot start it, or tell its API server of it.
+_SANDBOX_STAYS = "KillPodSandbox"
 
 
 class Departure:
@@ -160,7 +161,8 @@ class Departure:
         settings = self._node.settings
         complaints = self._complaints()
         # Where the containers have ended and the kubelet tells why the sandbox stays, it does work on it.
-        if not (settings.api_source or settings.url_source) or (complaints and not running):
+        works = not running and any(_SANDBOX_STAYS in line for line in complaints)
+        if works or not (settings.api_source or settings.url_source):
             raise KubestaticError(self._stuck(complaints, running=bool(running)))
         self._note_pause()
         self._node.service.stop(holder=self._node.manifest_dir)
@@ -186,10 +188,9 @@ class Departure:
             _recover_pods.unit(self._node.store).rearm()
 
     def _complaints(self) -> list[str]:
-        """What the kubelet has logged about this pod at level E since the wait began, but for what its API server owes it."""
+        """What the kubelet has logged about this pod at level E since the wait began."""
         lines = self._node.service.journal(since=self._began_at)
-        found = _kubelet_service.errors_about(lines, path="\0", pod=self._pod)
-        return [line for line in found if not any(word in line for word in _OF_API_SERVER)]
+        return _kubelet_service.errors_about(lines, path="\0", pod=self._pod)
 
     def _stuck(self, complaints: t.Sequence[str], *, running: bool) -> str:
         hint = f": {complaints[-1]}" if complaints else ""

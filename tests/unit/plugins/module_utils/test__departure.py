@@ -143,7 +143,14 @@ def test_a_sandbox_that_does_not_go_is_told_apart(world: World) -> None:
     )
 
 
-def test_trouble_with_the_api_server_is_no_trouble_with_the_sandbox(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        'status_manager.go:1257] "Failed to get status for pod" err="connection refused"',
+        'pod_workers.go:1338] "Error syncing pod, skipping" err="failed to \\"StartContainer\\" with CrashLoopBackOff"',
+    ],
+)
+def test_not_all_trouble_is_with_the_sandbox(tmp_path: pathlib.Path, complaint: str) -> None:
     """As of an API server that crashes: its kubelet has never reached one, and deletes nothing."""
     (tmp_path / "manifests").mkdir()
     world = World(str(tmp_path / "manifests"), str(tmp_path / "store"), kubelet_arguments=["--kubeconfig=/k"])
@@ -154,10 +161,7 @@ def test_trouble_with_the_api_server_is_no_trouble_with_the_sandbox(tmp_path: pa
         for container in world.boxes[0].containers:
             container.state = "exited"
         leaving = Leaving(world)
-        world.log(
-            'E1123 23:00:00.000000 97 status_manager.go:1257] "Failed to get status for pod" err="connection refused"'
-            ' pod="default/web-node1"'
-        )
+        world.log(f'E1123 23:00:00.000000 97 {complaint} pod="default/web-node1"')
         leaving.wait()
         assert leaving.departure.forced
         assert [box.stopped is None for box in world.boxes] == [False]
