@@ -152,7 +152,7 @@ def test_certificates_are_beside_the_inventory_and_not_beside_the_playbook(proje
     (project.path / "inventory.yml").rename(project.path / "inventory/hosts.yml")
     arguments = ("-i", "inventory/hosts.yml", "--check")
     run = played(project, bare, *arguments)
-    [source, *_] = run.results["master1"][2]["files"]["master1"]
+    [source, *_others] = run.results["master1"][2]["files"]["master1"]
     assert f"{project.path}/inventory/.certificates/pki/" in source["src"]
     project.write("inventory/certs/masters/master9/kubelet.conf", "")
     message = judged(project, bare, *arguments, control_plane_certificates_directory="certs")["msg"]
