@@ -117,7 +117,7 @@ class Cluster:
     def require_well(self) -> None:
         """Every API server is ready, and every member of etcd healthy and a voter."""
         for index, node in enumerate(self.masters):
-            wait_for(functools.partial(_is_ready, node), f"{node.name} is ready", seconds=180)
+            wait_for(functools.partial(is_ready, node), f"{node.name} is ready", seconds=180)
             self.etcdctl("endpoint health", on=index)
         members = self.members()
         assert sorted(members) == sorted(node.name for node in self.masters)
@@ -130,7 +130,7 @@ class Cluster:
         }
 
 
-def _is_ready(node: Node) -> bool:
+def is_ready(node: Node) -> bool:
     """Its API server says so."""
     ask = f"curl -s --cacert /etc/kubernetes/pki/ca.crt https://{node.address}:6443/readyz"
     return node.sh(ask, check=False) == "ok"
