@@ -14,28 +14,19 @@ from ansible_collections.kubestatic.node.plugins.plugin_utils._masters import Ma
 
 Result = dict[str, t.Any]
 
+_OF_A_MASTER: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "address": {"type": "str", "required": True},
+    "sans": {"type": "list", "elements": "str", "default": []},
+}
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "masters": {
         "type": "list",
         "elements": "dict",
         "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "address": {"type": "str", "required": True},
-            "host": {"type": "str"},
-            "sans": {"type": "list", "elements": "str", "default": []},
-            "info": {"type": "dict"},
-        },
+        "options": {**_OF_A_MASTER, "host": {"type": "str"}, "info": {"type": "dict"}},
     },
-    "own": {
-        "type": "dict",
-        "options": {
-            "host": {"type": "str", "required": True},
-            "name": {"type": "str", "required": True},
-            "address": {"type": "str", "required": True},
-            "sans": {"type": "list", "elements": "str", "default": []},
-        },
-    },
+    "own": {"type": "dict", "options": {**_OF_A_MASTER, "host": {"type": "str", "required": True}}},
     "kubernetes_version": {"type": "str", "required": True},
     "etcd_data_dir": {"type": "path", "default": "/var/lib/etcd"},
     "encryption": {"type": "str", "choices": ["none", "readable", "written", "unmanaged"], "default": "written"},

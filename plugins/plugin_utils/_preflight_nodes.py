@@ -118,24 +118,29 @@ def encryption_problems(masters: Sequence[Master], phases: Mapping[str, str], wa
             f" {listed(unheard)} {'was' if len(unheard) == 1 else 'were'} not heard; have all masters in this run"
         )
     if wanted == NONE and not far:
-        found.append(_stored([one.facts["encryption"] for one in servers if states[one.name] == READABLE]))
-    return list(filter(None, found))
+        found += _stored([one.facts["encryption"] for one in servers if states[one.name] == READABLE])
+    return found
 
 
-def _stored(told: Sequence[Facts]) -> str:
+def _stored(told: Sequence[Facts]) -> list[str]:
     """That Secrets are encrypted in etcd, or that it cannot be told. Each that can tell tells of the whole cluster."""
     most = max((one for one in told if one["stored"] is not None), key=lambda one: int(one["stored"]), default=None)
     if told and not most:
-        return (
-            "encryption: whether Secrets are stored encrypted, which nobody could read with none, cannot be told:"
-            f" {told[0]['trouble']}; mend etcd, then run again"
-        )
+        return [
+            (
+                "encryption: whether Secrets are stored encrypted, which nobody could read with none, cannot be told:"
+                f" {told[0]['trouble']}; mend etcd, then run again"
+            )
+        ]
     if most and most["stored"]:
-        return (
-            f"encryption: etcd holds {most['stored']} of the Secrets encrypted, such as {most['example']}, and nobody could read"
-            " them with none; write all Secrets again (kubectl get secrets -A -o json | kubectl replace -f -), then run again"
-        )
-    return ""
+        return [
+            (
+                f"encryption: etcd holds {most['stored']} of the Secrets encrypted, such as {most['example']}, and nobody could"
+                " read them with none; write all Secrets again (kubectl get secrets -A -o json | kubectl replace -f -), then run"
+                " again"
+            )
+        ]
+    return []
 
 
 def _machine(master: Master, terms: Terms) -> list[str]:

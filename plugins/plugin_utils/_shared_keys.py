@@ -90,8 +90,12 @@ def require_of_cluster(*, own: Place, held: Sequence[Place], terms: Terms) -> No
     """Raise KubestaticError for keys of another cluster, and where one exists that has keys which would be made anew."""
     if terms.first_run:
         _require_no_others(own, held)
-    if terms.first_run is not False:
-        return
+    elif terms.first_run is not None:
+        _require_none_missing(own, held, terms)
+
+
+def _require_none_missing(own: Place, held: Sequence[Place], terms: Terms) -> None:
+    """Raise KubestaticError where a cluster exists, and nobody has what would be made anew for it."""
     names = {name for place in [own, *held] for name in place.texts}
     missing = [f"pki/{name}.crt" for name in AUTHORITIES if not names & {f"pki/{name}.crt", f"pki/{name}.key"}]
     if SERVICE_ACCOUNT_KEY not in names:
