@@ -34,7 +34,6 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Cluster]:
     yield found
     for node in found.masters:
         node.disconnect()
-    nodes("up", "--fresh")
 
 
 @pytest.fixture(scope="module")
