@@ -64,7 +64,7 @@ def etcd(pod: Facts, *, data_dir: str, store: Store) -> Facts:
         "data": has_log,
         "remains": has_database and not has_log,
         # The pod's readiness probe includes a linearizable read, so there was a quorum.
-        "proven": any(one.good for one in store.revisions((NAMESPACE, "etcd"))),
+        "proven": store.was_proven((NAMESPACE, "etcd")),
         "members": members,
         "trouble": trouble,
     }

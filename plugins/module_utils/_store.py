@@ -146,8 +146,15 @@ class Store:
         pods = {str(data.get("pod")).partition("/")[::2]: _revisions_in(data) for data in found}
         return dict(sorted(pods.items()))
 
-    def remember_revisions(self, pod: tuple[str, str], revisions: t.Iterable[Revision]) -> None:
-        self.write(_revisions_file(pod), {"pod": "/".join(pod), "revisions": [list(one) for one in revisions]})
+    def remember_revisions(self, pod: tuple[str, str], revisions: t.Sequence[Revision]) -> None:
+        was_proven = any(one.good for one in revisions) or self.was_proven(pod)
+        kept = [list(one) for one in revisions]
+        self.write(_revisions_file(pod), {"pod": "/".join(pod), "was_proven": was_proven, "revisions": kept})
+
+    def was_proven(self, pod: tuple[str, str]) -> bool:
+        """Whether this pod (namespace, name) was ever proven to run here, also where it was removed since."""
+        found = self.read(_revisions_file(pod))
+        return found.get("was_proven") is True or any(one.good for one in _revisions_in(found))
 
     def downtimes(self, directory: str) -> dict[str, dict[str, list[float]]]:
         """What changes have taken here, the newest last: namespace/name -> `Change.kind` -> seconds."""

@@ -294,9 +294,15 @@ def test_a_member_without_quorum_tells_of_the_others(node: pathlib.Path, monkeyp
     assert ([one["name"] for one in etcd["members"]], etcd["trouble"]) == (["node1", "node2", "node3"], "")
 
 
-def test_a_proof_that_was_forgotten_counts_no_more(node: pathlib.Path) -> None:
-    Store(f"{node}/store").remember_revisions(("kube-system", "etcd"), [Revision(1, 1.0, "placed", "", "x", False)])
+def test_a_quorum_is_remembered_also_where_the_pod_was_removed(node: pathlib.Path) -> None:
+    """Its disk may come back."""
+    store, etcd = Store(f"{node}/store"), ("kube-system", "etcd")
+    revision = Revision(1, 1.0, "placed", "", "x", False)
+    store.remember_revisions(etcd, [revision])
     assert facts(node)["etcd"]["proven"] is False
+    store.remember_revisions(etcd, [revision._replace(good=True)])
+    store.remember_revisions(etcd, [revision])
+    assert facts(node)["etcd"]["proven"] is True
 
 
 # Files of etcd, and whether they are data.
