@@ -33,11 +33,22 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
     from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_change import Journal
 
+EMPTY: dict[str, t.Any] = {
+    "changed": False,
+    "effective": {},
+    "restarted": False,
+    "restart_reason": "",
+    "journal": [],
+    "actions": [],
+    "due": False,
+}
+
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Carry out one call. Raises KubestaticError for what is refused before anything is touched."""
     _module.require_root()
     wish = _kubelet_options.wish(module.params)
+    disturb = module.params["disturb"]
     order = Order(**{option: module.params[option] for option in Order._fields})
     store = Store(remember=not module.check_mode)
     with (
@@ -47,6 +58,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     ):
         # A change on which the kubelet was not proven, nor on what was there before it.
         unproven = bool(store.kubelet_change)
+        if unproven and not disturb:
+            return {**EMPTY, "due": True}
         healed = _heal(module, store=store, timeout=order.wait_timeout) if unproven else []
         tree = _journal(module, store).undone(Tree()) if unproven and module.check_mode else Tree()
         try:
@@ -63,7 +76,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             _require_url(look, plan)
         except KubestaticError as exc:
             raise KubestaticError(str(exc), actions=healed) from None
-        shown = {"effective": _effective(plan.new.layers, wish), "journal": [], **_diff(module, plan)}
+        if not (disturb or plan.is_empty):
+            return {**EMPTY, "restart_reason": plan.reason, "due": True}
+        shown = {"effective": _effective(plan.new.layers, wish), "journal": [], "due": False, **_diff(module, plan)}
         try:
             done = _done(module, look, plan, order, unproven=unproven)
         except Failed as exc:

@@ -34,6 +34,7 @@ class Applied(t.NamedTuple):
     ``recovered``: sentences of what was done without a run since the last one.
     ``before``: sentences of what was done before the first pod: what a killed run had left, and images.
     ``plan``: in check mode one entry of `_blast_radius.of` per pod, in the order of ``all``.
+    ``due``: something is to be done and nothing was, as the call was to disturb nothing; all else is empty.
     """
 
     pods: list[dict[str, t.Any]]
@@ -41,6 +42,7 @@ class Applied(t.NamedTuple):
     recovered: list[str]
     before: list[str]
     plan: list[dict[str, t.Any]]
+    due: bool = False
 
     @property
     def all(self) -> list[dict[str, t.Any]]:

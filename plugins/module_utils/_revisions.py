@@ -48,6 +48,13 @@ class Revisions:
             return 0
         return known[-1].number
 
+    def is_settled(self, change: Change) -> bool:
+        """Whether the manifest stays, and stays also where its pod turns out not to run: there is no older one to go back to."""
+        if change.action != _plan.KEEP:
+            return False
+        revision = self.with_text(change.wanted.key, change.old.text if change.old else None)
+        return not change.wanted.wait or (revision is not None and revision.good)
+
     def record(self, change: Change) -> None:
         """Note what a manifest says before the change and what it will say after it.
 

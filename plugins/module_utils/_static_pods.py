@@ -43,11 +43,13 @@ def apply(
     prune: str = "none",
     prune_options: t.Mapping[str, t.Any] | None = None,
     gate: t.Mapping[str, t.Any] | None = None,
+    disturb: bool = True,
 ) -> Applied:
     """Bring the node to what is wanted, or in check mode say what that would take.
 
     What is wanted does not contradict itself (`_pod_list.require_consistent`). `prune_options` are the shared options for
-    pods that `prune` removes, `gate` is what must hold in the cluster before a pod is disturbed (`_gate`). Raises
+    pods that `prune` removes, `gate` is what must hold in the cluster before a pod is disturbed (`_gate`). Without
+    `disturb` pods that stay as they are get proven, and where anything else is due nothing is done. Raises
     KubestaticError for what is refused before anything is touched; what fails later stands in the results.
     """
     before: list[str] = []
@@ -59,13 +61,20 @@ def apply(
             prune=prune,
             prune_options=prune_options or {},
             gate=gate,
+            disturb=disturb,
             before=before,
         )
+    except _Due:
+        return Applied([], [], [], [], [], due=True)
     except (KubestaticError, OSError) as exc:
         what = str(exc)
         if isinstance(exc, OSError):
             what = f"{exc.filename or manifest_dir or 'the manifest directory'}: {exc.strerror}"
         raise KubestaticError("; before that, ".join([what, *before]), actions=before) from None
+
+
+class _Due(Exception):
+    """Something is to be done by a call that is to disturb nothing."""
 
 
 def _apply(
@@ -76,15 +85,20 @@ def _apply(
     prune: str,
     prune_options: t.Mapping[str, t.Any],
     gate: t.Mapping[str, t.Any] | None,
+    disturb: bool,
     before: list[str],
 ) -> Applied:
     _module.require_root()
+    if not disturb and Store().kubelet_stopped_for:
+        raise _Due
     if not module.check_mode:
         before += _start_stopped_kubelet()
     search_path = os.environ.get("PATH", "")
     node = _node.look(_command.run, search_path=search_path, manifest_dir=manifest_dir, remember=not module.check_mode)
     directory = ManifestDir(node.manifest_dir)
     with contextlib.nullcontext() if module.check_mode else _directory.locked(node.manifest_dir):
+        if not disturb and directory.recover(check_mode=True):
+            raise _Due
         before += directory.recover(check_mode=module.check_mode)
         revisions = Revisions(node)
         changes = _changes(wanted, node=node, revisions=revisions, prune=prune, prune_options=prune_options)
@@ -92,6 +106,8 @@ def _apply(
             from ansible_collections.kubestatic.node.plugins.module_utils import _reads
 
             changes = _reads.with_digests(changes, node=node, warn=module.warn)
+        if not (disturb or all(revisions.is_settled(change) for change in changes)):
+            raise _Due
         for change in changes:
             for finding in change.warnings if change.action != _plan.KEEP else ():
                 module.warn(f"{directory.full_path(change.filename)}: {finding}")

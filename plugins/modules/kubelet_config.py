@@ -168,6 +168,12 @@ options:
         so its next upgrade, or a restart of pods by hand after C(kubeadm certs renew), uses a directory that no kubelet reads.
     type: bool
     default: false
+  disturb:
+    description:
+      - With V(false) nothing is done where something is due, a file to be written as well as a restart, and RV(due) is true.
+      - So many nodes can be asked at the same time, and only those where something is due take turns in the next task.
+    type: bool
+    default: true
 seealso:
   - module: kubestatic.node.kubelet_info
   - module: kubestatic.node.static_pod
@@ -227,6 +233,20 @@ EXAMPLES = r"""
 - name: Restart a kubelet that somebody has reconfigured by hand, if that is due
   kubestatic.node.kubelet_config:
   throttle: 1
+
+- name: Most runs have nothing to do, and find that out on all nodes at the same time
+  kubestatic.node.kubelet_config:
+    settings:
+      maxPods: 60
+    disturb: false
+  register: asked
+
+- name: Nodes on which something is due take turns
+  kubestatic.node.kubelet_config:
+    settings:
+      maxPods: 60
+  throttle: 1
+  when: asked.due
 """
 
 RETURN = r"""
@@ -285,14 +305,17 @@ actions:
   sample:
     - changed /var/lib/kubelet/config.yaml
     - "restarted the kubelet: staticPodPath in /var/lib/kubelet/config.yaml"
+due:
+  description: Whether something is to be done that was not, because of O(disturb=false). Then RV(effective) is empty.
+  returned: always
+  type: bool
+  sample: false
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config_call, _module
-
-_EMPTY: dict[str, t.Any] = {"effective": {}, "restarted": False, "restart_reason": "", "journal": [], "actions": []}
 
 
 def main() -> None:
@@ -315,10 +338,11 @@ def main() -> None:
             "rollback": {"type": "bool", "default": True},
             "allow_pod_loss": {"type": "bool", "default": False},
             "move_manifests": {"type": "bool", "default": False},
+            "disturb": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
-    _module.finish(module, lambda: _kubelet_config_call.run(module), empty=_EMPTY)
+    _module.finish(module, lambda: _kubelet_config_call.run(module), empty=_kubelet_config_call.EMPTY)
 
 
 if __name__ == "__main__":

@@ -178,6 +178,14 @@ options:
         description: Seconds to wait until it holds. It is looked at once at least.
         type: int
         default: 120
+  disturb:
+    description:
+      - With V(false) only pods that stay as they are get proven. Where anything else is to be done on the node, nothing is, and RV(due) is true.
+      - So many nodes can be asked at the same time, and only those where something is due take turns in the next task. A node is also one of
+        those where a pod was never proven to run from its manifest, as this may go back to an older one, and where a run was cut off.
+    type: bool
+    version_added: 0.2.0
+    default: true
 seealso:
   - module: kubestatic.node.static_pod
   - module: kubestatic.node.static_pod_info
@@ -217,6 +225,20 @@ EXAMPLES = r"""
         - https://192.0.2.12:6443
         - https://192.0.2.13:6443
   throttle: 1
+
+- name: Most runs have nothing to do, and find that out on all nodes at the same time
+  kubestatic.node.static_pods:
+    pods:
+      - template: apiserver.yaml.j2
+    disturb: false
+  register: asked
+
+- name: Nodes on which something is due take turns
+  kubestatic.node.static_pods:
+    pods:
+      - template: apiserver.yaml.j2
+  throttle: 1
+  when: asked.due
 
 - name: What shall run here and nothing else, without waiting for any of it
   kubestatic.node.static_pods:
@@ -301,6 +323,11 @@ actions:
   elements: str
   sample:
     - changed /etc/kubernetes/manifests/web.yaml
+due:
+  description: Whether something is to be done that was not, because of O(disturb=false). Then RV(pods) is empty.
+  returned: always
+  type: bool
+  sample: false
 plan:
   description:
     - What a run would do to each pod, by which fields of the manifest, and for how long the pod would be down. First the pods of
@@ -368,7 +395,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubestatic.node.plugins.module_utils import _module, _pod_list, _pod_options, _static_pods
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 
-_EMPTY: dict[str, t.Any] = {"pods": [], "pruned": [], "actions": []}
+_EMPTY: dict[str, t.Any] = {"pods": [], "pruned": [], "actions": [], "due": False}
 
 
 def main() -> None:
@@ -399,6 +426,7 @@ def main() -> None:
                     "timeout": {"type": "int", "default": 120},
                 },
             },
+            "disturb": {"type": "bool", "default": True},
             **shared,
         },
         supports_check_mode=True,
@@ -428,6 +456,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         prune=params["prune"],
         prune_options=shared,
         gate=params["gate"],
+        disturb=params["disturb"],
     )
     return {
         "changed": applied.changed,
@@ -435,6 +464,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "pods": [_without_diff(result) for result in applied.pods],
         "pruned": [_without_diff(result) for result in applied.pruned],
         "actions": applied.actions,
+        "due": applied.due,
         **({"plan": applied.plan} if module.check_mode else {}),
         **({"diff": applied.diff} if module._diff else {}),
         **({"msg": applied.failure} if applied.failure else {}),

@@ -28,7 +28,7 @@ from ansible_collections.kubestatic.node.tests.unit.plugins.module_utils.world i
 
 RESTART = ["systemctl reset-failed kubelet.service", "systemctl restart kubelet.service"]
 RELOAD = "systemctl daemon-reload"
-KEYS = {"effective", "restarted", "restart_reason", "journal", "actions"}
+KEYS = {"effective", "restarted", "restart_reason", "journal", "actions", "due"}
 TOO_MUCH = "E1125 12:00:00.000000       1 run.go:72] maxPods is too much"
 TOKEN = "Bearer abc123"
 
@@ -504,7 +504,37 @@ def test_a_kubelet_that_a_run_left_unwell_is_restarted(node: KubeletWorld, how: 
     assert node.is_well() and node.noted() == {}
 
 
-# ---- the same, and nobody runs anything again
+# ---- a call that disturbs nothing
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({"settings": {"maxPods": 50}}, id="a file to write"),
+        pytest.param({"settings": {"maxPods": 50}, "check": True}, id="check mode"),
+        pytest.param({"restart": "always"}, id="a restart"),
+    ],
+)
+def test_what_is_due_is_left_to_a_call_that_may_disturb(node: KubeletWorld, arguments: dict[str, t.Any]) -> None:
+    node.call()
+    result = untouched(node, **arguments, disturb=False)
+    assert (result["due"], result["changed"], result["restarted"], result["actions"]) == (True, False, False, [])
+
+
+def test_where_nothing_is_due_it_says_what_is_in_force(node: KubeletWorld) -> None:
+    result = untouched(node, settings={"cgroupDriver": "systemd"}, disturb=False)
+    assert not result["due"] and result["effective"]["cgroupDriver"]["value"] == "systemd"
+
+
+def test_what_a_run_left_is_due(node: KubeletWorld) -> None:
+    node.call()
+    cut_off(node, RESTART[0])
+    before = node.files()
+    assert node.call(disturb=False)["due"]
+    assert node.files() == before and node.noted()["files"]
+
+
+# ---- a run that was cut off, and nobody runs anything again
 
 
 def recover(node: KubeletWorld) -> str:
