@@ -99,10 +99,12 @@ options:
     type: str
     choices: [none, readable, written, unmanaged]
     default: written
-  swap_allowed:
-    description: Whether the kubelets start with swap on.
-    type: bool
-    default: false
+  kubelet_settings:
+    description:
+      - Settings of the kubelets, of which C(failSwapOn) and C(port) are looked at, and C(staticPodPath), which has to be the directory that
+        C(kubeadm) knows.
+    type: dict
+    default: {}
   peer_port:
     description: The port at which etcd's members reach each other.
     type: int

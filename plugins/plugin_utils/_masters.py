@@ -66,7 +66,7 @@ class Terms(t.NamedTuple):
     encryption: str
     forks: int
     missing: frozenset[str]
-    swap_allowed: bool
+    kubelet_settings: Mapping[str, t.Any]
     peer_port: int
     api_server_port: int
     flags: Mapping[str, Mapping[str, t.Any]]
@@ -92,7 +92,7 @@ def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[st
         trouble = info.get("msg", "") if info.get("failed") else ""
         found.append(Master(name, address, one["host"] or name, facts, trouble))
     if not found:
-        problems.append("masters: is empty; name at least one master")
+        problems.append("masters: is empty; name at least one master (role control_plane takes them from a group of the inventory, which control_plane_group names)")
     return sorted(found, key=lambda master: master.name), problems
 
 

@@ -26,6 +26,8 @@ from ansible_collections.kubestatic.node.plugins.plugin_utils._preflight_etcd im
 
 # Certificates are backdated by an hour, leases of Kubernetes and etcd's logs want clocks that agree.
 _CLOCK_WARNED, _CLOCK_REFUSED = 5.0, 600.0
+# cmd/kubeadm/app/constants/constants.go, GetStaticPodDirectory
+_MANIFESTS = "/etc/kubernetes/manifests"
 
 
 class Verdict(t.NamedTuple):
@@ -59,6 +61,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
     return Verdict(
         problems=[
             *_version(terms),
+            *_manifest_dir(terms),
             *_preflight_nodes.image_problems(terms),
             *_doubles(masters),
             *_not_heard(masters, terms),
@@ -139,6 +142,18 @@ def _version(terms: Terms) -> list[str]:
         (
             f"kubernetes_version: {terms.kubernetes_version} is none that is supported; give one from 1.{oldest} to 1.{newest},"
             f" such as 1.{newest}.0"
+        )
+    ]
+
+
+def _manifest_dir(terms: Terms) -> list[str]:
+    given = terms.kubelet_settings.get("staticPodPath", _MANIFESTS)
+    if given == _MANIFESTS:
+        return []
+    return [
+        (
+            f"kubelet_settings: staticPodPath is {given}, and kubeadm looks for the manifests of a control plane in {_MANIFESTS} only; leave"
+            " staticPodPath out"
         )
     ]
 

@@ -148,7 +148,7 @@ def _machine(master: Master, terms: Terms) -> list[str]:
     found = []
     if facts["address_is_own"] is False:
         found.append(f"{master.address} is no address of this machine; give the one at which other masters reach it")
-    if facts["swap"] and not terms.swap_allowed:
+    if facts["swap"] and terms.kubelet_settings.get("failSwapOn") is not False:
         found.append(
             f"swap is on ({', '.join(facts['swap'])}), with which a kubelet does not start; turn it off (swapoff -a, and"
             " /etc/fstab), or set failSwapOn: false for the kubelet"
@@ -188,7 +188,7 @@ def _ports(master: Master, terms: Terms) -> list[str]:
         terms.peer_port: "etcd",
         2381: "etcd",
         terms.api_server_port: "kube-apiserver",
-        10250: "kubelet",
+        terms.kubelet_settings.get("port", 10250): "kubelet",
         10257: "kube-controller-manager",
         10259: "kube-scheduler",
     }

@@ -131,7 +131,7 @@ def judge(
         "encryption": "written",
         "forks": 5,
         "missing": frozenset(one.host for one in masters if not one.facts),
-        "swap_allowed": False,
+        "kubelet_settings": {},
         "peer_port": 2380,
         "api_server_port": 6443,
         "flags": {},

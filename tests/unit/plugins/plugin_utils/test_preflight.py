@@ -354,6 +354,18 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
             *["the kubelet is"] * 3,
         ],
     ),
+    (
+        "another manifest directory",
+        all_of(bare),
+        {"kubelet_settings": {"staticPodPath": "/etc/kubelet.d"}},
+        ["kubelet_settings: staticPodPath is /etc/kubelet.d, and kubeadm looks"],
+    ),
+    (
+        "the kubelet's port",
+        [bare(1, listening=[{"port": 10300, "process": "other"}])],
+        {"kubelet_settings": {"port": 10300}},
+        ["master1: port 10300 of kubelet is taken by other"],
+    ),
     ("too new", all_of(bare), {"kubernetes_version": "1.38.0"}, ["kubernetes_version: 1.38.0 is none that is"]),
     ("no version", all_of(bare), {"kubernetes_version": "latest"}, ["kubernetes_version: latest is none that is"]),
     (
@@ -541,7 +553,12 @@ def test_what_cannot_be_told_of_a_failed_look_is_said() -> None:
 
 
 FINE: list[tuple[str, list[Facts | None], Facts]] = [
-    ("swap that is wanted", [bare(1, swap=["/dev/sda2"])], {"swap_allowed": True}),
+    ("swap that is wanted", [bare(1, swap=["/dev/sda2"])], {"kubelet_settings": {"failSwapOn": False}}),
+    (
+        "the manifest directory of kubeadm",
+        all_of(bare),
+        {"kubelet_settings": {"staticPodPath": "/etc/kubernetes/manifests"}},
+    ),
     ("no address was asked for", [bare(1, address_is_own=None)], {}),
     ("no machine ids", all_of(bare, machine_id=""), {}),
     ("an old kubelet", [bare(1, kubelet_version="1.34.0")], {}),
