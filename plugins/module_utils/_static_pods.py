@@ -89,17 +89,13 @@ def _apply(
     before: list[str],
 ) -> Applied:
     _module.require_root()
-    if not disturb and Store().kubelet_stopped_for:
-        raise _Due
     if not module.check_mode:
-        before += _start_stopped_kubelet()
+        before += _start_stopped_kubelet(disturb=disturb)
     search_path = os.environ.get("PATH", "")
     node = _node.look(_command.run, search_path=search_path, manifest_dir=manifest_dir, remember=not module.check_mode)
     directory = ManifestDir(node.manifest_dir)
     with contextlib.nullcontext() if module.check_mode else _directory.locked(node.manifest_dir):
-        if not disturb and directory.recover(check_mode=True):
-            raise _Due
-        before += directory.recover(check_mode=module.check_mode)
+        before += _recovered(directory, check_mode=module.check_mode, disturb=disturb)
         revisions = Revisions(node)
         changes = _changes(wanted, node=node, revisions=revisions, prune=prune, prune_options=prune_options)
         if any(change.wanted.restart_on or change.starts_pod for change in changes):
@@ -195,17 +191,26 @@ def _run(rollout: Rollout, changes: t.Sequence[Change], *, node: Node) -> list[O
             _preparation.end_note(changes, node=node)
 
 
-def _start_stopped_kubelet() -> list[str]:
+def _start_stopped_kubelet(*, disturb: bool) -> list[str]:
     """End the pause that a killed run has left; raises KubestaticError where the run that made it still lives."""
     store = Store()
     directory = store.kubelet_stopped_for
     if not directory:
         return []
+    if not disturb:
+        raise _Due
     from ansible_collections.kubestatic.node.plugins.module_utils._kubelet_service import KubeletService
 
     # Without the directory nobody can hold its lock.
     with _directory.locked(directory) if os.path.isdir(directory) else contextlib.nullcontext():
         return KubeletService(_command.run, store=store).start_after_cut()
+
+
+def _recovered(directory: ManifestDir, *, check_mode: bool, disturb: bool) -> list[str]:
+    """Finish or undo what a killed run has left, in sentences."""
+    if not disturb and directory.recover(check_mode=True):
+        raise _Due
+    return directory.recover(check_mode=check_mode)
 
 
 def _changes(

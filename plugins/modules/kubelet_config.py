@@ -312,8 +312,6 @@ due:
   sample: false
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_config_call, _module
 

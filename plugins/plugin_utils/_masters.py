@@ -92,7 +92,9 @@ def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[st
         trouble = info.get("msg", "") if info.get("failed") else ""
         found.append(Master(name, address, one["host"] or name, facts, trouble))
     if not found:
-        problems.append("masters: is empty; name at least one master (role control_plane takes them from a group of the inventory, which control_plane_group names)")
+        problems.append(
+            "masters: is empty; name at least one master (role control_plane takes them from a group of the inventory, which control_plane_group names)"
+        )
     return sorted(found, key=lambda master: master.name), problems
 
 

@@ -186,7 +186,7 @@ def test_manifests_are_those_of_kubeadm_and_what_the_role_adds(cluster: Cluster)
         "kube-apiserver": {
             *("audit-log-maxage", "audit-log-maxbackup", "audit-log-maxsize", "audit-log-path", "audit-policy-file"),
             *("authentication-config", "encryption-provider-config", "profiling", "shutdown-send-retry-after"),
-            "tls-min-version",
+            *("shutdown-watch-termination-grace-period", "tls-min-version"),
         },
     }
     for component in COMPONENTS:
