@@ -2,13 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: may change without notice.
-"""The files of a control plane's trust by their names, and where they lie on a master.
+"""A control plane's pods and the files of its trust, by their names, and where those lie on a master.
 
-Names are relative to /etc/kubernetes and are kubeadm's (cmd/kubeadm/app/constants/constants.go). The key for encryption at
+Names of files are relative to /etc/kubernetes, and all names are kubeadm's (cmd/kubeadm/app/constants/constants.go). The key for encryption at
 rest and the kubelet's serving certificate are ours, as kubeadm makes neither.
 """
 
 from __future__ import annotations
+
+NAMESPACE = "kube-system"
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 # Signers: name -> common name (phases/certs/certlist.go).
 AUTHORITIES = {"ca": "kubernetes", "etcd/ca": "etcd-ca", "front-proxy-ca": "front-proxy-ca"}

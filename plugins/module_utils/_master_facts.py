@@ -11,7 +11,12 @@ import os
 import typing as t
 
 from ansible_collections.kubestatic.node.plugins.module_utils import _kubelet_settings, _manifest_dir, _yaml
-from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import ENCRYPTION_KEY, node_path
+from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import (
+    COMPONENTS,
+    ENCRYPTION_KEY,
+    NAMESPACE,
+    node_path,
+)
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Pod, mapping, mappings
 from ansible_collections.kubestatic.node.plugins.module_utils._node_files import Tree, require_no_dangling_link
@@ -22,10 +27,6 @@ if t.TYPE_CHECKING:
     from ansible_collections.kubestatic.node.plugins.module_utils._store import Store
 
 Facts = t.Dict[str, t.Any]
-
-# As kubeadm names the pods (cmd/kubeadm/app/constants/constants.go).
-COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-NAMESPACE = "kube-system"
 
 _LOOPBACK = ("https://127.", "https://[::1]")
 _ETCD_SECONDS = 3.0

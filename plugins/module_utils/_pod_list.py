@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.kubestatic.node.plugins.module_utils._control_plane_files import COMPONENTS, NAMESPACE
 from ansible_collections.kubestatic.node.plugins.module_utils._errors import KubestaticError
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest import Key, Pod
 from ansible_collections.kubestatic.node.plugins.module_utils._manifest_dir import Entry
@@ -17,14 +18,18 @@ from ansible_collections.kubestatic.node.plugins.module_utils._plan import GONE,
 def prunable(
     wanted: t.Iterable[Wanted], entries: t.Iterable[Entry], *, prune: str, placed: t.Mapping[str, str]
 ) -> list[tuple[str, Pod]]:
-    """(filename, pod) that `prune` removes: pods that nobody lists, of this collection (managed) or of anybody (all)."""
+    """(filename, pod) that `prune` removes: pods that nobody lists, of this collection (managed) or of anybody (all).
+
+    A control plane that is beside what one task lists is another task's.
+    """
     listed = {one.key for one in wanted}
+    elsewhere = {(NAMESPACE, component) for component in COMPONENTS}
     return [
         (entry.filename, entry.pod)
         for entry in entries
         if entry.pod is not None
         and entry.pod.key not in listed
-        and (prune == "all" or (prune == "managed" and is_managed(entry, placed)))
+        and (prune == "all" or (prune == "managed" and entry.pod.key not in elsewhere and is_managed(entry, placed)))
     ]
 
 

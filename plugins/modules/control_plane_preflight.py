@@ -95,7 +95,7 @@ options:
       - How Secrets in etcd shall be encrypted.
       - From V(none) to V(written) and back there is V(readable) in between, on all masters.
       - From V(readable) to V(none) etcd must hold no Secret encrypted any more, and be able to tell.
-      - With V(unmanaged) that is not looked at.
+      - With V(unmanaged) nothing of that is looked at, but whether an API server has an C(encryption-provider-config) that O(flags) lacks.
     type: str
     choices: [none, readable, written, unmanaged]
     default: written

@@ -124,8 +124,10 @@ options:
     description:
       - Which pods that are not listed in O(pods) are removed from the manifest directory.
       - V(none) leaves them all.
-      - V(managed) removes those that this collection placed or changed on this node.
-      - V(all) removes every other pod, whoever placed it. It is refused where no listed pod shall stay, as that would remove
+      - V(managed) removes those that this collection placed or changed on this node, but for the pods of a control plane (etcd,
+        kube-apiserver, kube-controller-manager and kube-scheduler in kube-system), which the role P(kubestatic.node.control_plane#role)
+        may have placed. To remove one of those, list it with C(state=absent).
+      - V(all) removes every other pod, whoever placed it, and a control plane with them. It is refused where no listed pod shall stay, as that would remove
         everything from the node.
       - Files that hold no pod are never touched.
     type: str

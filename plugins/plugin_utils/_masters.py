@@ -79,12 +79,15 @@ def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[st
     """The masters by name, and what is wrong with their names and addresses."""
     found: list[Master] = []
     problems: list[str] = []
-    for number, one in enumerate(given):
-        where = f"masters[{number}]"
+    for one in given:
         name, address = one["name"], one["address"]
+        where = one["host"] or name
         try:
-            _control_plane.node_name(name, where=f"{where}.name")
-            address = _control_plane.address(address, where=f"{where}.address")
+            _control_plane.node_name(name, where=f"{where}: control_plane_node_name")
+        except KubestaticError as error:
+            problems.append(str(error))
+        try:
+            address = _control_plane.address(address, where=f"{where}: control_plane_address")
         except KubestaticError as error:
             problems.append(str(error))
         info = one["info"] or {}
@@ -93,7 +96,7 @@ def masters(given: Iterable[Mapping[str, t.Any]]) -> tuple[list[Master], list[st
         found.append(Master(name, address, one["host"] or name, facts, trouble))
     if not found:
         problems.append(
-            "masters: is empty; name at least one master (role control_plane takes them from a group of the inventory, which control_plane_group names)"
+            "masters: is empty; kubestatic_hosts (or control_plane_group) must name a group of the inventory that has hosts, and no pattern"
         )
     return sorted(found, key=lambda master: master.name), problems
 

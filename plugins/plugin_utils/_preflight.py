@@ -73,7 +73,7 @@ def judge(masters: Sequence[Master], terms: Terms) -> Verdict:
             *subnet_problems,
             *_preflight_flags.excluded(terms.flags),
             *decision.problems,
-            *_preflight_nodes.encryption_problems(masters, phases, terms.encryption),
+            *_preflight_nodes.encryption_problems(masters, phases, terms),
         ],
         warnings=[
             *clock_warnings,
@@ -140,8 +140,8 @@ def _version(terms: Terms) -> list[str]:
         return []
     return [
         (
-            f"kubernetes_version: {terms.kubernetes_version} is none that is supported; give one from 1.{oldest} to 1.{newest},"
-            f" such as 1.{newest}.0"
+            f"kubernetes_version: {terms.kubernetes_version} is none that is supported; give one from 1.{oldest} to 1.{newest}"
+            f" with all three numbers, such as 1.{newest}.0"
         )
     ]
 

@@ -180,13 +180,13 @@ def _foreign(master: Master, member: Member | None, terms: Terms) -> str:
         )
     if member["name"] not in ("", master.name):
         return (
-            f"{master.name}: etcd has its member by the name {member['name']}; give that name, as a node with data cannot be"
+            f"{master.name}: etcd has its member by the name {member['name']}; give that name (control_plane_node_name), as a node with data cannot be"
             " renamed"
         )
     if not _has_url(master, member, terms):
         return (
             f"{master.name}: etcd has its member at {listed(member['peer_urls'])}, and not at {master.address} port"
-            f" {terms.peer_port}; give the old address, or change the member first with etcdctl member update"
+            f" {terms.peer_port}; give the old address (control_plane_address), or change the member first with etcdctl member update"
         )
     return ""
 

@@ -81,19 +81,22 @@ def problems(master: Master, phase: str | None, terms: Terms) -> list[str]:
     ] + _leftovers(master, phase)
 
 
-def encryption_problems(masters: Sequence[Master], phases: Mapping[str, str], wanted: str) -> list[str]:
+def encryption_problems(masters: Sequence[Master], phases: Mapping[str, str], terms: Terms) -> list[str]:
     """What speaks against the wanted state of encryption on the API servers that are there."""
+    wanted = terms.encryption
     servers = [
         one
         for one in masters
         if one.facts and phases.get(one.name) not in (None, BOOTSTRAP) and one.pod("kube-apiserver")
     ]
-    if wanted == UNMANAGED or not servers:
+    if wanted == UNMANAGED:
+        return _dropped(servers, terms)
+    if not servers:
         return []
     held = {one.facts["encryption"]["key"] for one in masters if one.facts}
     found = [
-        f"{one.name}: Secrets are encrypted with a key or plugin that is not this collection's; put the key into"
-        f" /etc/kubernetes/pki/encryption.key, or have encryption unmanaged"
+        f"{one.name}: Secrets are encrypted with a key or plugin that is not this collection's; where it is of secretbox and"
+        f" named key1, put it into /etc/kubernetes/pki/encryption.key, else have encryption unmanaged"
         for one in servers
         if set(one.facts["encryption"]["keys_in_use"]) - held
     ]
@@ -120,6 +123,20 @@ def encryption_problems(masters: Sequence[Master], phases: Mapping[str, str], wa
     if wanted == NONE and not far:
         found += _stored([one.facts["encryption"] for one in servers if states[one.name] == READABLE])
     return found
+
+
+def _dropped(servers: Sequence[Master], terms: Terms) -> list[str]:
+    """API servers whose configuration of encryption would go, as no flag of the user's names one."""
+    flag = "encryption-provider-config"
+    if terms.flags.get("kube-apiserver", {}).get(flag):
+        return []
+    return [
+        f"{one.name}: the API server has --{flag}={one.flag('kube-apiserver', flag)}, which would go, and no Secret that is encrypted could"
+        " be read; with encryption unmanaged give it in control_plane_kube_apiserver_flags, and its directory in"
+        " control_plane_kube_apiserver_extra_mounts"
+        for one in servers
+        if one.flag("kube-apiserver", flag)
+    ]
 
 
 def _stored(told: Sequence[Facts]) -> list[str]:
@@ -151,7 +168,7 @@ def _machine(master: Master, terms: Terms) -> list[str]:
     if facts["swap"] and terms.kubelet_settings.get("failSwapOn") is not False:
         found.append(
             f"swap is on ({', '.join(facts['swap'])}), with which a kubelet does not start; turn it off (swapoff -a, and"
-            " /etc/fstab), or set failSwapOn: false for the kubelet"
+            " /etc/fstab), or set failSwapOn: false in control_plane_kubelet_settings"
         )
     if not facts["crictl"]:
         found.append("crictl is not installed; install it (package cri-tools)")
@@ -217,7 +234,7 @@ def _manifests(master: Master, phase: str | None, terms: Terms) -> list[str]:
         if have is not None and have != minor(terms.kubernetes_version):
             found.append(
                 f"the API server is {image}, and kubernetes_version is {terms.kubernetes_version}: another minor is an upgrade,"
-                f" which is not done here; set a kubernetes_version of 1.{have}"
+                f" which is not done here; set kubernetes_version to that of the image"
             )
         found += _preflight_flags.changes(master, terms.flags)
     return found

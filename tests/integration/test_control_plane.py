@@ -241,7 +241,9 @@ def test_kubeadm_works_on_it(cluster: Cluster) -> None:
     told = cluster.masters[0].sh("kubeadm certs check-expiration")
     assert "MISSING" not in told and "apiserver-kubelet-client" in told
     node = cluster.masters[0]
-    node.sh("kubeadm init phase addon all --kubeconfig=/etc/kubernetes/admin.conf --config=/run/dry.yaml")
+    configuration = cluster.get("configmap kubeadm-config --namespace=kube-system")["data"]["ClusterConfiguration"]
+    node.sh("cat > /run/cluster.yaml", stdin=configuration)
+    node.sh("KUBECONFIG=/etc/kubernetes/admin.conf kubeadm init phase addon all --config=/run/cluster.yaml")
     assert cluster.get("daemonset kube-proxy --namespace=kube-system")["metadata"]["name"] == "kube-proxy"
     nodes("up", "--control-plane", "--bare", "node4")
     worker = Node("node4", yaml.safe_load(INVENTORY.read_text())["workers"]["hosts"]["node4"]["ansible_host"])

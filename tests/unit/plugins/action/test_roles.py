@@ -44,11 +44,11 @@ def test_restart_on_is_auto_in_the_role_alone() -> None:
 
 
 def test_options_of_the_kubelet_are_those_of_the_module() -> None:
-    """All but those that make no sense in a role: it always waits, and has the directory made."""
+    """All but those that make no sense in a role: it always waits, does what is due, and has the directory made."""
     module: dict[str, dict[str, t.Any]] = yaml.safe_load(kubelet_config.DOCUMENTATION)["options"]
     role = options("kubelet")
     assert set(role) - {f"kubelet_{name}" for name in module} == {"kubelet_enabled", "kubelet_throttle"}
-    assert {name for name in module if f"kubelet_{name}" not in role} == {"wait", "create_directories"}
+    assert {name for name in module if f"kubelet_{name}" not in role} == {"wait", "disturb", "create_directories"}
     for name, option in module.items():
         if f"kubelet_{name}" in role:
             mine, theirs = (

@@ -888,6 +888,15 @@ def test_prune(world: World, prune: str, left: list[str]) -> None:
     assert not again["changed"]
 
 
+@pytest.mark.parametrize(("prune", "left"), [("managed", ["a.yaml", "etcd.yaml"]), ("all", ["a.yaml"])])
+def test_prune_takes_a_control_plane_only_with_all_others(world: World, prune: str, left: list[str]) -> None:
+    """Another task has placed it, and may not know of this one."""
+    etcd = manifest("etcd").replace("  name: etcd\n", "  name: etcd\n  namespace: kube-system\n")
+    many(world, {"content": etcd}, {"content": manifest("etcd"), "filename": "other.yaml"})
+    many(world, {"content": manifest("a")}, prune=prune)
+    assert sorted(files(world)) == left
+
+
 def test_an_empty_list_prunes_what_is_ours_and_never_all(world: World) -> None:
     one(world, content=OLD)
     assert "would remove every static pod of this node" in untouched(world, lambda: many(world, prune="all"))["msg"]

@@ -350,7 +350,7 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         all_of(bare),
         {"kubernetes_version": "1.33.9"},
         [
-            "kubernetes_version: 1.33.9 is none that is supported; give one from 1.34 to 1.37, such as 1.37.0",
+            "kubernetes_version: 1.33.9 is none that is supported; give one from 1.34 to 1.37 with all three numbers, such as 1.37.0",
             *["the kubelet is"] * 3,
         ],
     ),
@@ -379,7 +379,7 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         [
             (
                 "master3: the API server is r:5/kube-apiserver:v1.36.4@sha256:a, and kubernetes_version is 1.37.2: another minor is an"
-                " upgrade, which is not done here; set a kubernetes_version of 1.36"
+                " upgrade, which is not done here; set kubernetes_version to that of the image"
             )
         ],
     ),
@@ -387,7 +387,7 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         "a downgrade",
         [master(1, **seeing(1), kubelet_version="1.36.0")],
         {"kubernetes_version": "1.36.4"},
-        ["another minor is an upgrade, which is not done here; set a kubernetes_version of 1.37"],
+        ["another minor is an upgrade, which is not done here; set kubernetes_version to that of the image"],
     ),
     (
         "a kubelet too new",
@@ -490,15 +490,15 @@ REFUSED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         "no address",
         [bare(1)],
         {"given": {1: {"address": "master1"}}},
-        ["masters[0].address: 'master1' is no IP address"],
+        ["master1: control_plane_address: 'master1' is no IP address"],
     ),
     (
         "no name",
         [bare(1)],
         {"given": {1: {"name": "Master_1"}}, "missing": frozenset()},
-        ["masters[0].name: 'Master_1' is no DNS subdomain"],
+        ["Master_1: control_plane_node_name: 'Master_1' is no DNS subdomain"],
     ),
-    ("no masters", [], {}, ["masters: is empty; name at least one master"]),
+    ("no masters", [], {}, ["masters: is empty; kubestatic_hosts (or control_plane_group) must name a group"]),
     (
         "a broken manifest",
         [master(1, **seeing(1), pods__etcd={**etcd_pod(), "problem": "is empty"})],
@@ -763,7 +763,7 @@ ENCRYPTION: list[tuple[str, list[Facts | None], str, str]] = [
         "another key",
         [W[0], W[1], encrypting(3, "written", OTHER)],
         "written",
-        "master3: Secrets are encrypted with a key or plugin that is not this collection's; put the key into",
+        "master3: Secrets are encrypted with a key or plugin that is not this collection's; where it is of secretbox",
     ),
     (
         "a plugin",
@@ -789,6 +789,18 @@ def test_encryption_goes_step_by_step(told: list[Facts | None], wanted: str, par
     _verdict, problems = judge(told, encryption=wanted)
     assert len(problems) == bool(part), problems
     assert all(part in problem for problem in problems), problems
+
+
+def test_unmanaged_encryption_keeps_its_configuration() -> None:
+    flag = "encryption-provider-config"
+    told = all_of(master, **{f"pods__{API}": pod(API, encryption_provider_config="/etc/enc.yaml")})
+    problems = judge(told, encryption="unmanaged", flags={API: {"v": 1}})[1]
+    assert len(problems) == 3
+    assert problems[0].startswith(
+        "master1: the API server has --encryption-provider-config=/etc/enc.yaml, which would go"
+    )
+    assert judge(told, encryption="unmanaged", flags={API: {flag: "/etc/enc.yaml"}})[1] == []
+    assert judge(all_of(master), encryption="unmanaged")[1] == []
 
 
 # ---- flags that a running cluster has to keep
@@ -1042,7 +1054,9 @@ def test_without_subnets_there_is_no_address_of_dns() -> None:
 
 def test_an_address_that_is_none_is_in_no_subnet() -> None:
     problems = judge([bare(1)], given={1: {"address": "m"}}, flags={API: {RANGE: "10.96.0.0/12"}})[1]
-    assert [problem.partition(";")[0] for problem in problems] == ["masters[0].address: 'm' is no IP address"]
+    assert [problem.partition(";")[0] for problem in problems] == [
+        "master1: control_plane_address: 'm' is no IP address"
+    ]
 
 
 @pytest.mark.parametrize("told", [all_of(bare), all_of(master)], ids=["first", "later"])
