@@ -321,7 +321,7 @@ def expect_logs(nodes: list[Node], *, text: str) -> Told:
 
 
 def play(playbook: str, hosts: list[Node] | None = None, **variables: Any) -> dict[str, dict[str, Any]]:
-    """Run a playbook, tell each result as it comes, and return the last by node; all output where it fails.
+    """Run a playbook, tell each thing that is done as it comes, and return the last result by node; all output where it fails.
 
     `hosts`: the nodes that must have results, all where not given.
     """
@@ -333,6 +333,7 @@ def play(playbook: str, hosts: list[Node] | None = None, **variables: Any) -> di
     ]
     results: dict[str, dict[str, Any]] = {}
     output = []
+    busy: set[str] = set()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **ANSIBLE}
     ) as process:
@@ -345,7 +346,11 @@ def play(playbook: str, hosts: list[Node] | None = None, **variables: Any) -> di
                     before = results.get(result["host"], {})
                     result["changed"] |= before.get("changed", False)
                     results[result["host"]] = result
-                    print(f"   {result['host']}  {sentence(result)}", flush=True)
+                    if result["failed"] or result["actions"]:
+                        print(f"   {result['host']}  {sentence(result)}", flush=True)
+                        busy.add(result["host"])
+    for name in sorted(results.keys() - busy):
+        print(f"   {name}  nothing to do")
     if process.returncode != 0 or len(results) != len(hosts or read_nodes()):
         raise Problem(f"{playbook} failed with exit code {process.returncode}; its whole output:\n{''.join(output)}")
     return results
@@ -356,7 +361,7 @@ def sentence(result: Mapping[str, Any]) -> str:
     if result["failed"]:
         return f"FAILED: {result.get('msg')}"
     down = result.get("downtime_seconds")
-    first, *more = map(str, result["actions"] or ["nothing to do"])
+    first, *more = map(str, result["actions"])
     rest = f"; {'; '.join(more)}" if len(more) < _FEW else f"; and {len(more)} things more"
     return first + (rest if more else "") + (f"; down for {down} s" if down is not None else "")
 
