@@ -62,6 +62,7 @@ class ActionModule(ActionBase):
         _validated, params = self.validate_argument_spec(ARGUMENT_SPEC)
         masters, problems = _masters.masters(params["masters"])
         problems += _masters.unseen(params["masters"], params["own"]) if params["own"] else []
+        problems += self._strangers(params, masters, task_vars or {})
         verdict = _preflight.judge(masters, self._terms(params, masters, task_vars or {}))
         problems += verdict.problems
         if problems:
@@ -79,6 +80,17 @@ class ActionModule(ActionBase):
             "actions": verdict.actions,
             "warnings": verdict.warnings,
         }
+
+    def _strangers(self, params: dict[str, t.Any], masters: list[Master], variables: dict[str, t.Any]) -> list[str]:
+        """Hosts of the play that are no masters; with `missing` the play is another one."""
+        if params["missing"] is not None or not masters:
+            return []
+        hosts = {master.host for master in masters}
+        return [
+            f"{host}: is in this play and not among the masters; have a play for the group of the masters (control_plane_group) alone"
+            for host in variables.get("ansible_play_batch", [])
+            if host not in hosts
+        ]
 
     def _terms(self, params: dict[str, t.Any], masters: list[Master], variables: dict[str, t.Any]) -> Terms:
         missing = params["missing"]

@@ -66,7 +66,9 @@ notes:
   - To use a CA of your own, put its certificate and key into the directory before the first run, such as C(pki/ca.crt) and C(pki/ca.key). An
     intermediate CA goes first in its file, and those above it follow. Without the key, nothing is signed, and the certificates that somebody
     else has signed must be in the directory with their keys; the error names each that is missing or due.
-  - To exchange a CA, put the new certificate first into its file, and the old one behind it.
+  - To exchange a CA takes two runs. For the first one put the new certificate behind the old one in its file, and keep the old key. Once all
+    components and kubelets have been started again after that, put the new certificate first, with its key, and run again. A new one that
+    comes first at once is refused.
   - A CA is never renewed. From O(renew_before) days before its end on, each run warns. A new certificate for the same key is
     accepted as the same CA.
   - Certificates are valid from an hour before they were made, for the sake of clocks that are behind, and never longer than their CA.

@@ -147,8 +147,11 @@ def _holder(subject: Subject) -> str:
 
 
 def _decide(leaf: Leaf, desk: Desk, signer: Signer, terms: Terms) -> Found | Due:
-    """The controller's own where that is good, else the master's where that is good, else a new one."""
-    reasons = []
+    """Of the controller's own and the master's the one that is good, else a new one.
+
+    Of two that are good the one that lasts longer, as ``kubeadm certs renew`` makes it on the master; where others sign, the controller's.
+    """
+    reasons, good = [], []
     for place in filter(None, [desk.own, desk.held]):
         try:
             found = _found(leaf, place)
@@ -159,8 +162,12 @@ def _decide(leaf: Leaf, desk: Desk, signer: Signer, terms: Terms) -> Found | Due
             found = str(exc)
         why = found if isinstance(found, str) else fault(found.pair, leaf, signer, terms)
         if not why and isinstance(found, Found):
-            return found
-        reasons.append(why)
+            good.append(found)
+        else:
+            reasons.append(why)
+    if good:
+        # The first of two that are alike.
+        return max(good, key=lambda one: one.pair.certificate.not_valid_after_utc) if signer.pair.key else good[0]
     return Due(leaf, desk.own, next(filter(None, reasons), "there was none"))
 
 

@@ -26,6 +26,7 @@ from ansible_collections.kubestatic.node.plugins.plugin_utils._preflight_etcd im
 
 # Certificates are backdated by an hour, leases of Kubernetes and etcd's logs want clocks that agree.
 _CLOCK_WARNED, _CLOCK_REFUSED = 5.0, 600.0
+_PAIR = 2
 # cmd/kubeadm/app/constants/constants.go, GetStaticPodDirectory
 _MANIFESTS = "/etc/kubernetes/manifests"
 
@@ -261,5 +262,6 @@ def _even(masters: Sequence[Master]) -> list[str]:
         (
             f"{count} masters are no safer than {count - 1}: etcd needs {needed} of {count}, so it survives the loss of"
             f" {count - needed}, as {count - 1} do; have {count - 1} or {count + 1}"
+            + ("; of two none can be spared, so that later runs can change nothing on them" if count == _PAIR else "")
         )
     ]

@@ -37,6 +37,14 @@ _LASTING = {
         f" {_SECOND_FAMILY}"
     ),
 }
+# Component and flag -> the variable of role control_plane to set instead.
+_WIRED = {
+    ("etcd", "data-dir"): "control_plane_etcd_data_dir",
+    ("etcd", "name"): "control_plane_node_name",
+    ("etcd", "initial-advertise-peer-urls"): "control_plane_address",
+    ("etcd", "advertise-client-urls"): "control_plane_address",
+    ("kube-apiserver", "advertise-address"): "control_plane_address",
+}
 
 
 def changes(master: Master, wanted: Flags) -> list[str]:
@@ -55,17 +63,27 @@ def changes(master: Master, wanted: Flags) -> list[str]:
 
 
 def excluded(wanted: Flags) -> list[str]:
-    """Flags with which no API server would start (validateOIDCOptions in pkg/kubeapiserver/options/authentication.go)."""
+    """Flags with which no API server would start (pkg/kubeapiserver/options/authentication.go), or which contradict the rest of a manifest."""
     flags = [name for name, value in wanted.get("kube-apiserver", {}).items() if value not in (None, [])]
+    found = [
+        f"{component} gets --{name} from {variable}, as more than this flag follows from it; set that instead"
+        for (component, name), variable in _WIRED.items()
+        if name in wanted.get(component, {})
+    ]
+    if "authentication-config" not in flags:
+        return found
     of_oidc = sorted(name for name in flags if name.startswith("oidc-"))
-    if not of_oidc or "authentication-config" not in flags:
-        return []
-    return [
-        (
+    if of_oidc:
+        found.append(
             f"kube-apiserver takes no {listed(of_oidc)} beside authentication-config; name the provider in"
             " control_plane_jwt_authenticators instead, the list jwt of that file"
         )
-    ]
+    if "anonymous-auth" in flags:
+        found.append(
+            "kube-apiserver takes no anonymous-auth beside authentication-config, which lets anonymous requests through to health endpoints"
+            " and cluster-info only; leave it out"
+        )
+    return found
 
 
 def subnets(masters: Sequence[Master], phases: Mapping[str, str], wanted: Flags) -> tuple[str, list[str]]:
@@ -98,6 +116,12 @@ def subnets(masters: Sequence[Master], phases: Mapping[str, str], wanted: Flags)
             if service.overlaps(pod)
         ]
     found += [
+        f"{master.name}: its address {master.address} is none of IPv{services[0].version} as the (first) service subnet {services[0]}, and no API"
+        " server starts so; give a service subnet of the masters' IP family, or that one first"
+        for master in masters
+        if phases.get(master.name) in (BOOTSTRAP, JOIN) and _is_of_another_family(services[0], master.address)
+    ]
+    found += [
         f"{master.name}: its address {master.address} is in the service subnet {service}, so no node would reach it; give another"
         " service subnet"
         for master in masters
@@ -105,6 +129,14 @@ def subnets(masters: Sequence[Master], phases: Mapping[str, str], wanted: Flags)
         if phases.get(master.name) in (BOOTSTRAP, JOIN) and _has(service, master.address)
     ]
     return str(services[0][_DNS]), found
+
+
+def _is_of_another_family(subnet: Network, address: str) -> bool:
+    """An API server wants its own address to be of the first one's (cmd/kube-apiserver/app/options/validation.go)."""
+    try:
+        return ipaddress.ip_address(address).version != subnet.version
+    except ValueError:
+        return False
 
 
 def _has(subnet: Network, address: str) -> bool:

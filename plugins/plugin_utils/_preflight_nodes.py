@@ -89,10 +89,9 @@ def encryption_problems(masters: Sequence[Master], phases: Mapping[str, str], te
         for one in masters
         if one.facts and phases.get(one.name) not in (None, BOOTSTRAP) and one.pod("kube-apiserver")
     ]
-    if wanted == UNMANAGED:
-        return _dropped(servers, terms)
-    if not servers:
-        return []
+    dropped = _dropped(servers, terms)
+    if dropped or wanted == UNMANAGED or not servers:
+        return dropped
     held = {one.facts["encryption"]["key"] for one in masters if one.facts}
     found = [
         f"{one.name}: Secrets are encrypted with a key or plugin that is not this collection's; where it is of secretbox and"
@@ -128,11 +127,12 @@ def encryption_problems(masters: Sequence[Master], phases: Mapping[str, str], te
 def _dropped(servers: Sequence[Master], terms: Terms) -> list[str]:
     """API servers whose configuration of encryption would go, as no flag of the user's names one."""
     flag = "encryption-provider-config"
-    if terms.flags.get("kube-apiserver", {}).get(flag):
+    given = terms.flags.get("kube-apiserver", {})
+    if given.get(flag) or (terms.encryption != UNMANAGED and flag not in given):
         return []
     return [
         f"{one.name}: the API server has --{flag}={one.flag('kube-apiserver', flag)}, which would go, and no Secret that is encrypted could"
-        " be read; with encryption unmanaged give it in control_plane_kube_apiserver_flags, and its directory in"
+        " be read; keep it in control_plane_kube_apiserver_flags, and its directory in"
         " control_plane_kube_apiserver_extra_mounts"
         for one in servers
         if one.flag("kube-apiserver", flag)

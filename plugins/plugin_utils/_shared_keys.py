@@ -244,13 +244,19 @@ def _agreed_chain(name: str, having: Sequence[Place]) -> tuple[t.Any, ...]:
     """The certificates of the first place.
 
     Another place may have any of them: while a CA is exchanged, both are in the file. What counts is the key: a CA that
-    was renewed with its key is the same one.
+    was renewed with its key is the same one. One that signs is known everywhere before: what runs on the masters would not
+    trust what it has signed.
     """
     chains = [_pki.certificates(place.texts[name], where=place.where(name)) for place in having]
     known = {_pki.fingerprint(certificate) for certificate in chains[0]}
     for place, chain in zip(having, chains, strict=True):
         if _pki.fingerprint(chain[0]) not in known:
             raise _two_kinds(having[0].where(name), place.where(name), kind="CAs")
+        if _pki.fingerprint(chains[0][0]) not in map(_pki.fingerprint, chain):
+            raise KubestaticError(
+                f"{having[0].where(name)}: its first CA is not in {place.where(name)} yet, so nothing there would trust what it signs; put it"
+                " behind the old one first, with the old one's key, run, restart the kubelets, and change the order then"
+            )
     return chains[0]
 
 

@@ -258,6 +258,15 @@ def flags(component: str, **more: t.Any) -> dict[str, str]:
     return {name: value for name, _equals, value in (word[2:].partition("=") for word in command[1:])}
 
 
+def test_a_ca_without_its_key_signs_nothing_in_the_cluster() -> None:
+    """As with kubeadm: the controller manager ends where a pair that it is told of is not there."""
+    for name in ("cert", "key"):
+        flag = f"cluster-signing-{name}-file"
+        assert flags("kube-controller-manager", control_plane_sources={})[flag] == ""
+        there = flags("kube-controller-manager", control_plane_sources={"/etc/kubernetes/pki/ca.key": "/c/pki/ca.key"})
+        assert there[flag] == f"/etc/kubernetes/pki/ca.{name.replace('cert', 'crt')}"
+
+
 def test_flags_that_last_are_in_the_manifest_below_those_of_users() -> None:
     found = flags("kube-apiserver", control_plane_api_server_port=7443, control_plane_service_subnet="10.32.0.0/12")
     assert (found["secure-port"], found["service-cluster-ip-range"]) == ("7443", "10.32.0.0/12")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import re
 import typing as t
 
 import pytest
@@ -308,6 +309,23 @@ def test_a_master_that_renewed_by_itself_is_believed(world: CertificateWorld) ->
     assert "from master1:/var/lib/kubelet/pki/kubelet.crt" in " ".join(told)
 
 
+def test_of_two_that_are_good_the_one_that_lasts_longer_counts(world: CertificateWorld) -> None:
+    """kubeadm certs renew makes new ones long before the controller's are due."""
+    masters = PARAMS["masters"][:1]
+    later = NOW + datetime.timedelta(days=200)
+    shared = {path: text for path, text in world.own.items() if path.startswith("pki/")}
+    other = CertificateWorld(own=shared, held={}, now=later)
+    other.run(masters=masters)
+    other.held["master1"] = {}
+    other.hand_out()
+    old, renewed = dict(world.own), other.held["master1"]
+    world.held["master1"], world.now = renewed, later
+    told = world.run(masters=masters)
+    assert len(told) == 13 and all(one.startswith("took ") for one in told)
+    world.held["master1"] = {path.removeprefix("masters/master1/"): text for path, text in old.items()}
+    assert world.run(masters=masters) == [], "the controller's last longer now"
+
+
 # ---- what masters hold
 
 
@@ -471,9 +489,13 @@ def test_the_same_ca_renewed_with_its_key_is_no_other_one(world: CertificateWorl
     assert told and all(".conf (its CA is another one)" in one for one in told)
 
 
-def test_a_ca_is_exchanged_with_both_in_its_file(world: CertificateWorld) -> None:
+def test_a_ca_is_exchanged_in_two_runs(world: CertificateWorld) -> None:
     new = new_authority()
     old = world.own["pki/ca.crt"]
+    world.own["pki/ca.crt"] = old + new["crt"]
+    told = world.run()
+    assert told and all(".conf (its CA is another one)" in one for one in told)
+    world.hand_out()
     world.own.update({"pki/ca.crt": new["crt"] + old, "pki/ca.key": new["key"]})
     told = world.run()
     assert len(told) == 3 * 8 and all("(it is not signed by pki/ca.crt)" in one for one in told)
@@ -482,8 +504,21 @@ def test_a_ca_is_exchanged_with_both_in_its_file(world: CertificateWorld) -> Non
     assert world.run() == []
 
 
+def test_a_ca_that_no_master_knows_signs_nothing(world: CertificateWorld) -> None:
+    new = new_authority()
+    world.hand_out()
+    world.own.update({"pki/ca.crt": new["crt"] + world.own["pki/ca.crt"], "pki/ca.key": new["key"]})
+    assert world.refused().startswith(
+        "/dir/pki/ca.crt: its first CA is not in master1:/etc/kubernetes/pki/ca.crt yet, so nothing there would trust what it signs"
+    )
+
+
 def test_a_ca_that_is_exchanged_needs_the_new_key(world: CertificateWorld) -> None:
-    world.own["pki/ca.crt"] = new_authority()["crt"] + world.own["pki/ca.crt"]
+    world.own["pki/ca.crt"] += new_authority()["crt"]
+    world.run()
+    world.hand_out()
+    certificates = re.findall(r"-----BEGIN.*?-----END CERTIFICATE-----\n", world.own["pki/ca.crt"], re.DOTALL)
+    world.own["pki/ca.crt"] = "".join(reversed(certificates))
     assert world.refused().startswith("/dir/pki/ca.key: is not the key of pki/ca.crt")
 
 

@@ -601,7 +601,12 @@ WARNED: list[tuple[str, list[Facts | None], Facts, list[str]]] = [
         "two masters",
         [bare(1), bare(2)],
         {},
-        ["2 masters are no safer than 1: etcd needs 2 of 2, so it survives the loss of 0, as 1 do; have 1 or 3"],
+        [
+            (
+                "2 masters are no safer than 1: etcd needs 2 of 2, so it survives the loss of 0, as 1 do; have 1 or 3; of two none can be"
+                " spared, so that later runs can change nothing on them"
+            )
+        ],
     ),
     (
         "four masters",
@@ -801,6 +806,8 @@ def test_unmanaged_encryption_keeps_its_configuration() -> None:
     )
     assert judge(told, encryption="unmanaged", flags={API: {flag: "/etc/enc.yaml"}})[1] == []
     assert judge(all_of(master), encryption="unmanaged")[1] == []
+    # A flag that is taken out leaves no more than that.
+    assert "which would go" in judge(told, encryption="written", flags={API: {flag: None}})[1][0]
 
 
 # ---- flags that a running cluster has to keep
@@ -957,7 +964,16 @@ def test_a_broken_manifest_says_nothing_of_flags() -> None:
 SUBNETS: list[tuple[str | None, str, str, list[str]]] = [
     ("10.96.0.0/12", "", "10.96.0.10", []),
     ("10.32.0.7/16", "10.244.0.0/16", "10.32.0.10", []),
-    ("2001:db8:1::/108,10.96.0.0/12", "2001:db8:2::/56,10.244.0.0/16", "2001:db8:1::a", []),
+    (
+        "2001:db8:1::/108,10.96.0.0/12",
+        "2001:db8:2::/56,10.244.0.0/16",
+        "2001:db8:1::a",
+        [
+            f"master{n}: its address 192.0.2.1{n} is none of IPv6 as the (first) service subnet 2001:db8:1::/108"
+            for n in (1, 2, 3)
+        ],
+    ),
+    ("10.96.0.0/12,2001:db8:1::/108", "10.244.0.0/16,2001:db8:2::/56", "10.96.0.10", []),
     (None, "", "10.0.0.10", []),
     ("10.96.0.0/28", "", "10.96.0.10", []),
     (
@@ -1034,6 +1050,16 @@ def test_subnets(services: str | None, pods: str, dns: str, parts: list[str]) ->
     assert verdict.cluster_dns == dns
 
 
+def test_masters_by_ipv6_have_services_by_ipv6_first() -> None:
+    given = {n: {"address": f"2001:db8::1{n}"} for n in (1, 2, 3)}
+    assert judge(all_of(bare), given=given, flags={API: {RANGE: "2001:db8:1::/108,10.96.0.0/12"}})[1] == []
+    [problem, *more] = judge(all_of(bare), given=given, flags={API: {RANGE: "10.96.0.0/12"}})[1]
+    assert len(more) == 2
+    assert problem.startswith(
+        "master1: its address 2001:db8::11 is none of IPv4 as the (first) service subnet 10.96.0.0/12"
+    )
+
+
 def test_what_a_running_cluster_has_is_not_held_against_it() -> None:
     flags = {API: {RANGE: "192.0.0.0/22"}, MANAGER: {PODS: "192.0.0.0/16"}}
     running = {
@@ -1057,6 +1083,30 @@ def test_an_address_that_is_none_is_in_no_subnet() -> None:
     assert [problem.partition(";")[0] for problem in problems] == [
         "master1: control_plane_address: 'm' is no IP address"
     ]
+
+
+@pytest.mark.parametrize(
+    ("component", "flag", "variable"),
+    [
+        ("etcd", "data-dir", "control_plane_etcd_data_dir"),
+        ("etcd", "name", "control_plane_node_name"),
+        (API, "advertise-address", "control_plane_address"),
+    ],
+)
+def test_a_flag_from_which_more_follows_is_no_flag(component: str, flag: str, variable: str) -> None:
+    [problem] = judge(all_of(bare), flags={component: {flag: "x"}})[1]
+    assert (
+        problem
+        == f"{component} gets --{flag} from {variable}, as more than this flag follows from it; set that instead"
+    )
+
+
+def test_anonymous_requests_are_for_the_file_to_allow() -> None:
+    file: Facts = {"authentication-config": "/etc/x.yaml"}
+    [problem] = judge(all_of(bare), flags={API: {**file, "anonymous-auth": False}})[1]
+    assert problem.startswith("kube-apiserver takes no anonymous-auth beside authentication-config")
+    for flags in ({"anonymous-auth": False}, {**file, "anonymous-auth": None}):
+        assert judge(all_of(bare), flags={API: flags})[1] == []
 
 
 @pytest.mark.parametrize("told", [all_of(bare), all_of(master)], ids=["first", "later"])
