@@ -24,7 +24,8 @@ description:
   - What exists is kept. A certificate is made again, with a new key, where it is missing, where it expires within O(renew_before), and
     where it is not as it should be. That is a wrong subject, usage or alternative name, another CA, or another key.
   - Before a certificate is made, the one that the master holds is looked at. Where that is good, it is taken over. So an empty
-    directory, as on a colleague's machine, gets everything from a cluster that runs, and nothing in the cluster changes.
+    directory, as on a colleague's machine, gets everything from a cluster that runs, and nothing in the cluster changes. One that lasts longer
+    than the directory's is taken over, too, as C(kubeadm certs renew) makes it, but where somebody else signs.
   - A CA, the service account key and the encryption key are never made anew while a master holds one, and never
     replaced. Nor is a CA made where the directory or a master has a certificate or kubeconfig that needs one already.
     Where two masters, or a master and the directory, hold different ones, nothing is touched and the task fails. With O(first_run)
