@@ -42,7 +42,7 @@ def measure() -> list[Figure]:
         _make_bare()
         ours = _timed(masters, lambda: _bootstrap(directory))
         # Right after the first run, the machine is busy with a cluster that settles.
-        agains = [_timed(masters, lambda: _bootstrap(directory, changed=False)) for _ in range(3)]
+        agains = [_timed(masters, lambda: _bootstrap(directory, changed=False)) for _again in range(3)]
         memory = sum(_megabytes(node) for node in masters)
         gaps = _ready_gaps(masters, lambda: _bootstrap(directory, control_plane_kube_apiserver_flags={"v": 1}))
         with _client(masters[-1], "write", masters) as tries:
