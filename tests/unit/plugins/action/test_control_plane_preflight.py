@@ -102,6 +102,16 @@ def test_a_first_run_takes_all_masters_at_once(project: Project, args: list[str]
     assert message in result["msg"]
 
 
+def test_a_host_of_the_play_that_is_no_master_is_refused(project: Project) -> None:
+    """It would run the tasks that follow beside the masters, which have been judged without it."""
+    text = "".join(line for line in PLAY.splitlines(keepends=True) if "name: m3" not in line)
+    run = play(project, bare, text=text)
+    assert run.rc != 0
+    assert judged(run)["msg"].startswith(
+        "nothing was touched on any master: master3: is in this play and not among the masters"
+    )
+
+
 def test_a_first_run_with_serial_is_refused_in_the_first_batch(project: Project) -> None:
     run = play(project, bare, text=PLAY.replace("gather_facts: false", "gather_facts: false\n  serial: 1"))
     assert "and m3 and master2 are not in it" in judged(run)["msg"]
