@@ -363,7 +363,8 @@ def test_a_kubeconfig_that_is_made_again_restarts_its_pod_alone(cluster: Cluster
 def test_encryption_goes_off_and_on_again_step_by_step(cluster: Cluster) -> None:
     """With API servers that check the certificates of kubelets meanwhile."""
     steady: dict[str, t.Any] = {"control_plane_kube_apiserver_flags": {"v": 1}, "control_plane_verify_kubelets": True}
-    cluster.kubectl("create secret generic stepwise --from-literal=word=abracadabra")
+    for name in ("stepwise", "untouched"):
+        cluster.kubectl(f"create secret generic {name} --from-literal=word=abracadabra")
 
     def step(state: str, *, stored: str) -> None:
         cluster.good(**steady, control_plane_encryption=state)
