@@ -137,11 +137,11 @@ def test_an_image_that_is_not_there_is_named_before_any_pod_starts(bare: Cluster
 
 
 def test_the_first_run_makes_a_control_plane_and_the_second_changes_nothing(cluster: Cluster) -> None:
-    assert all(len(found) == len(COMPONENTS) for found in cluster.containers().values())
-    before = cluster.containers(*STEADY)
+    before = cluster.containers()
+    assert all(len(found) == len(COMPONENTS) for found in before.values())
     played = cluster.good()
     assert not played.changed, played.output
-    assert cluster.containers(*STEADY) == before
+    assert cluster.containers() == before
     assert not cluster.good("--check", "--diff").changed
 
 
@@ -387,13 +387,14 @@ def test_encryption_goes_off_and_on_again_step_by_step(cluster: Cluster) -> None
 
 
 def test_a_bad_flag_reaches_one_master_alone_which_goes_back(cluster: Cluster) -> None:
-    before = cluster.containers(*STEADY)
+    before, traces = cluster.containers(*STEADY), cluster.traces()
     played = cluster.play(control_plane_kube_apiserver_flags={"v": 1, "no-such-flag": "x"})
     assert played.code != 0
     assert "no-such-flag" in played.text and "is in force again and its pod runs" in played.text
     cluster.require_well()
     after = cluster.containers(*STEADY)
     assert [name for name in before if before[name] != after[name]] == ["node1"]
+    assert cluster.traces()[1:] == traces[1:]
     cluster.good(control_plane_kube_apiserver_flags={"v": 1})
 
 
